@@ -1,0 +1,49 @@
+"""Integers and boxes only: axis records, layouts, window grids. No torch here."""
+
+from everywindow.geometry.axis import AxisRecord, LocalOp
+from everywindow.geometry.extent import Extent
+from everywindow.geometry.layout import (
+    Atom,
+    Batch,
+    Dim,
+    Feature,
+    Layout,
+    Regrouping,
+    Space,
+    coalesced,
+    feature_dim,
+    has_batch,
+    is_space,
+    regroup,
+    space_axes,
+    without_space,
+)
+from everywindow.geometry.value import Value
+from everywindow.geometry.verdict import Reason, Verdict
+from everywindow.geometry.windows import WindowGrid, per_axis, times
+
+__all__ = [
+    "Atom",
+    "AxisRecord",
+    "Batch",
+    "Dim",
+    "Extent",
+    "Feature",
+    "Layout",
+    "LocalOp",
+    "Reason",
+    "Regrouping",
+    "Space",
+    "Value",
+    "Verdict",
+    "WindowGrid",
+    "coalesced",
+    "feature_dim",
+    "has_batch",
+    "is_space",
+    "per_axis",
+    "regroup",
+    "space_axes",
+    "times",
+    "without_space",
+]

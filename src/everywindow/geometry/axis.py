@@ -1,0 +1,146 @@
+"""The record of one spatial axis of a value inside one window, and how a local op changes it.
+
+Positions are counted inside the window (``0 .. n - 1``). All numbers are integers; pixels are input pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import lcm
+
+
+@dataclass(frozen=True)
+class LocalOp:
+    """What a convolution, a pooling, a slice or a padding does along one axis.
+
+    Attributes:
+        kernel: number of taps.
+        dilation: positions between taps.
+        stride: positions between neighbouring outputs.
+        pad_low: positions added before the first (negative: removed).
+        pad_high: positions added after the last (negative: removed).
+        ceil_mode: whether a last output that hangs over the end is kept.
+        coarsens: whether the stride counts as the network's (not for adaptive pooling, whose bins follow the window).
+
+    >>> LocalOp(kernel=3, stride=2).output_length(6)
+    2
+    >>> LocalOp(kernel=1, stride=2, ceil_mode=True).output_length(4)  # a third would start past the end
+    2
+    """
+
+    kernel: int = 1
+    dilation: int = 1
+    stride: int = 1
+    pad_low: int = 0
+    pad_high: int = 0
+    ceil_mode: bool = False
+    coarsens: bool = True
+
+    @property
+    def span(self) -> int:
+        """Positions from the first tap to the last."""
+        return self.dilation * (self.kernel - 1)
+
+    def output_length(self, n: int) -> int:
+        """Number of outputs for ``n`` inputs; 0 or less where the kernel does not fit."""
+        room = n + self.pad_low + self.pad_high - self.span - 1
+        if not self.ceil_mode:
+            return room // self.stride + 1
+        length = -(-room // self.stride) + 1
+        starts_outside = (length - 1) * self.stride >= n + self.pad_low
+        return length - 1 if starts_outside else length
+
+    def reach(self, n: int) -> int:
+        """Positions after the last input that some output touches: the padding that the op needs there.
+
+        Larger than ``pad_high`` only where ceil mode lets the last output hang over.
+        """
+        last_start = (self.output_length(n) - 1) * self.stride - self.pad_low
+        return max(self.pad_high, last_start + self.span + 1 - n)
+
+
+@dataclass(frozen=True)
+class AxisRecord:
+    """One spatial axis of a value, as one window sees it.
+
+    Attributes:
+        n: length inside the window.
+        jump: pixels between neighbouring positions.
+        period: windows share a body only where their offsets are equal modulo it, in pixels.
+        head: leading positions that depend on where the window starts (they see padding).
+        tail: trailing positions that depend on where the window ends.
+        network_stride: product of the strides of the layers so far, in pixels.
+        seen_low: first pixel, relative to the window's start, that position 0 sees (negative: padding).
+        seen_high: pixel after the last one that position 0 sees.
+
+    >>> AxisRecord.of_window(32).after(LocalOp(kernel=3, pad_low=1, pad_high=1)).head
+    1
+    """
+
+    n: int
+    jump: int = 1
+    period: int = 1
+    head: int = 0
+    tail: int = 0
+    network_stride: int = 1
+    seen_low: int = 0
+    seen_high: int = 1
+
+    @classmethod
+    def of_window(cls, window: int) -> AxisRecord:
+        """The record of the image itself, for a window of ``window`` pixels."""
+        return cls(n=window)
+
+    @property
+    def shared(self) -> bool:
+        """Whether some position is the same for every window that covers it."""
+        return self.head + self.tail < self.n
+
+    @property
+    def exact(self) -> bool:
+        """Whether every position is the same for every window that covers it."""
+        return self.head == 0 and self.tail == 0
+
+    def after(self, op: LocalOp) -> AxisRecord:
+        """The record behind a local op (DESIGN §3); ``n`` is 0 or less where the kernel does not fit."""
+        n = op.output_length(self.n)
+        first_clean = _ceil_div(self.head + op.pad_low, op.stride)
+        last_clean = (self.n - 1 - self.tail + op.pad_low - op.span) // op.stride
+        jump = self.jump * op.stride
+        return replace(
+            self,
+            n=n,
+            jump=jump,
+            period=lcm(self.period, jump),
+            head=_clamp(first_clean, 0, n),
+            tail=n - _clamp(last_clean + 1, 0, n),
+            network_stride=self.network_stride * (op.stride if op.coarsens else 1),
+            seen_low=self.seen_low - op.pad_low * self.jump,
+            seen_high=self.seen_high + (op.span - op.pad_low) * self.jump,
+        )
+
+    def joined(self, other: AxisRecord) -> AxisRecord | None:
+        """The record of a value made of two with the same positions; None where the positions differ."""
+        if (self.n, self.jump) != (other.n, other.jump):
+            return None
+        return replace(
+            self,
+            period=lcm(self.period, other.period),
+            head=max(self.head, other.head),
+            tail=max(self.tail, other.tail),
+            network_stride=lcm(self.network_stride, other.network_stride),
+            seen_low=min(self.seen_low, other.seen_low),
+            seen_high=max(self.seen_high, other.seen_high),
+        )
+
+    def seen_by_window(self) -> tuple[int, int]:
+        """First pixel and the one after the last that all positions of the window together see."""
+        return self.seen_low, self.seen_high + (self.n - 1) * self.jump
+
+
+def _ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _clamp(value: int, low: int, high: int) -> int:
+    return max(low, min(value, high))

@@ -1,0 +1,83 @@
+"""The record beside each value of a captured graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from everywindow.geometry.axis import AxisRecord
+from everywindow.geometry.layout import Atom, Batch, Layout, Space, space_axes, without_space
+from everywindow.geometry.verdict import Reason
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the windows share of one value.
+
+    Attributes:
+        layout: what each dimension stands for.
+        axes: per spatial axis of the image its record, or None once the axis is gone: reduced over the
+            window (a mean, a fully connected layer), so that each window has one value of its own.
+        reasons: layers that made some position depend on where the window ends.
+        inexact: whether such a position has gone into a value that all else depends on.
+        unshared: the first layer behind which windows share nothing and no conversion exists, and why.
+        unproved: a layer for which nothing is known about how it treats the items of the batch.
+    """
+
+    layout: Layout
+    axes: tuple[AxisRecord | None, ...]
+    reasons: tuple[Reason, ...] = ()
+    inexact: bool = False
+    unshared: Reason | None = None
+    unproved: Reason | None = None
+
+    def axis(self, index: int) -> AxisRecord:
+        """The record of an axis that is still there."""
+        record = self.axes[index]
+        if record is None:
+            raise LookupError(f"axis {index} has been reduced over the window")
+        return record
+
+    @property
+    def mapped(self) -> tuple[int, ...]:
+        """The axes that are still there."""
+        return tuple(index for index, record in enumerate(self.axes) if record is not None)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every position equals the crops'."""
+        return not self.inexact and all(record is None or record.exact for record in self.axes)
+
+    def sizes(self, batch: int) -> dict[Atom, int]:
+        """The length of the batch and of the spatial axes."""
+        lengths: dict[Atom, int] = {Space(axis): self.axis(axis).n for axis in self.mapped}
+        return {Batch(): batch} | lengths
+
+    def with_axis(self, index: int, record: AxisRecord | None) -> Value:
+        """The value with another record for one axis."""
+        return replace(self, axes=self.axes[:index] + (record,) + self.axes[index + 1 :])
+
+    def because(self, *reasons: Reason) -> Value:
+        """The value with reasons added; none are kept where it is exact."""
+        kept = () if self.exact else tuple(dict.fromkeys(self.reasons + reasons))
+        return replace(self, reasons=kept)
+
+    def reduced(self, axes: tuple[int, ...], layout: Layout) -> Value:
+        """The value once ``axes`` are reduced over the window; what depended on the window's end stays inexact."""
+        inexact = self.inexact or any(not self.axis(axis).exact for axis in axes)
+        left = tuple(None if index in axes else record for index, record in enumerate(self.axes))
+        return replace(self, layout=layout, axes=left, inexact=inexact)
+
+    def per_window(self, reason: Reason) -> Value:
+        """The value where sharing ends: positions become plain features of each window."""
+        lengths = {axis: self.axis(axis).n for axis in self.mapped}
+        return replace(
+            self,
+            layout=without_space(self.layout, lengths),
+            axes=(None,) * len(self.axes),
+            unshared=self.unshared or reason,
+        )
+
+    def flat_dim(self) -> int | None:
+        """The dimension that holds every spatial axis that is still there; None where there is no such one."""
+        holders = [index for index, dim in enumerate(self.layout) if space_axes((dim,))]
+        return holders[0] if len(holders) == 1 else None

@@ -1,0 +1,49 @@
+"""The captured graph of a network: ATen operations, the weights they read, the names of the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import fx
+
+BATCH = 10007
+"""The batch size that shapes are recorded with: a large prime, so that a dimension that holds
+the batch is recognised by divisibility and a literal size is never mistaken for it."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as a graph of ATen operations.
+
+    ``graph`` has one placeholder (the image batch ``[N, C, *window]``), ``get_attr`` nodes whose
+    target is a key of ``state``, ``call_function`` nodes (``aten`` overloads without side effects,
+    ``operator.getitem``, and integer arithmetic on the batch size) and one output, whose argument
+    may be nested in tuples, lists and dicts.
+
+    Node metadata: ``layer`` is the name that the user gave the layer (``features.24``);
+    ``shape`` is the tensor's shape at batch size :data:`BATCH` (a list of shapes for a node with
+    several outputs, absent for integers); ``dtype`` likewise.
+
+    Attributes:
+        graph: the graph, not to be changed.
+        state: parameters, buffers and constants by name; tied weights appear once.
+        window: input size per spatial axis, in pixels.
+        channels: channels of the input.
+    """
+
+    graph: fx.Graph
+    state: Mapping[str, torch.Tensor]
+    window: tuple[int, ...]
+    channels: int
+
+    @property
+    def image(self) -> fx.Node:
+        """The placeholder of the image batch."""
+        return next(node for node in self.graph.nodes if node.op == "placeholder")
+
+    @property
+    def outputs(self) -> fx.node.Argument:
+        """The output structure: a node, or tuples, lists and dicts of nodes."""
+        return next(node for node in self.graph.nodes if node.op == "output").args[0]
