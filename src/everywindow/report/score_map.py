@@ -1,0 +1,239 @@
+"""The scores of every window of an image, with where each window lies."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from everywindow.errors import InputError
+from everywindow.geometry.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Activation = Literal["softmax", "sigmoid", "none"]
+Reduction = Literal["mean_probability", "mean_score", "sum_score", "max"]
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The window in which a class responds most strongly.
+
+    Attributes:
+        klass: index of the class.
+        name: name of the class.
+        index: place of the window in the map, one per spatial axis.
+        start: first pixel of the window per axis, in the image as it was scanned.
+        exclusive_stop: first pixel behind the window per axis.
+        score: what the network put out there.
+        probability: the score by the map's activation.
+    """
+
+    klass: int
+    name: str
+    index: tuple[int, ...]
+    start: tuple[int, ...]
+    exclusive_stop: tuple[int, ...]
+    score: float
+    probability: float
+
+    @property
+    def centre(self) -> tuple[float, ...]:
+        """Middle of the window per axis, in pixels from the image's edge."""
+        return tuple((a + b) / 2 for a, b in zip(self.start, self.exclusive_stop, strict=True))
+
+    def original_box(self, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Start and exclusive stop in pixels of the image before it was resized by ``scale``."""
+        return tuple(a / scale for a in self.start), tuple(b / scale for b in self.exclusive_stop)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreMap:
+    """The score of every class at every window.
+
+    Attributes:
+        scores: what the network puts out, ``[classes, *counts]``: one count of windows per spatial axis.
+        offsets: per axis, the first pixel of each window in the scanned image, before padding
+            (negative where padding was asked for).
+        window: extent of a window per axis, in pixels.
+        stride: distance between neighbouring windows per axis, in pixels.
+        mode: how the scores were computed: ``"crops"`` or ``"fcn"``.
+        verdict: whether the scores equal those of the crops, and which layers are the reason if not.
+        activation: what turns scores into probabilities: ``"softmax"`` over the classes, ``"sigmoid"``
+            for each class by itself, ``"none"`` where the scores are to be taken as they are.
+        classes: names of the classes, or None.
+        image_size: extent of the scanned image per axis in pixels: after resizing, before padding.
+        plan: how the scan was run.
+        scale: pixels of the scanned image per pixel of the image that was given.
+        path: file of the image, or None.
+        seconds: wall-clock time of the scan.
+        picture: the scanned image (padding included) as ``uint8 [height, width, 3]``, to draw the map on.
+            Not written by :meth:`save`.
+
+    >>> m = ScoreMap(scores=torch.tensor([[0.0, 2.0], [1.0, 0.0]]), offsets=((0, 4),), window=(8,), stride=(4,),
+    ...              mode="crops", verdict=Verdict(exact=True), classes=("noise", "beat"), image_size=(12,))
+    >>> m.strongest("noise").start
+    (4,)
+    >>> m.image_scores("sum_score")
+    tensor([0.7311, 0.2689])
+    """
+
+    scores: torch.Tensor
+    offsets: tuple[tuple[int, ...], ...]
+    window: tuple[int, ...]
+    stride: tuple[int, ...]
+    mode: str
+    verdict: Verdict
+    activation: Activation = "softmax"
+    classes: tuple[str, ...] | None = None
+    image_size: tuple[int, ...] = ()
+    plan: Any = None
+    scale: float = 1.0
+    path: str | None = None
+    seconds: float = 0.0
+    picture: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        counts = tuple(len(axis) for axis in self.offsets)
+        if not counts or tuple(self.scores.shape[1:]) != counts:
+            raise InputError("scores", f"shape {tuple(self.scores.shape)} does not fit {counts} windows",
+                             "give [classes, *counts]")
+        if not len(self.window) == len(self.stride) == len(counts):
+            raise InputError("window and stride", f"{self.window} and {self.stride} for {len(counts)} axes",
+                             "give one number per spatial axis")
+        if self.classes is not None and len(self.classes) != len(self.scores):
+            raise InputError("classes", f"{len(self.classes)} names for {len(self.scores)} scores",
+                             "give one name per class")
+        if self.activation not in get_args(Activation):
+            raise InputError("activation", f"{self.activation!r} is not known",
+                             f"use one of {', '.join(get_args(Activation))}")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of windows per axis."""
+        return tuple(self.scores.shape[1:])
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+        return int(np.prod(self.counts))
+
+    def class_name(self, klass: int) -> str:
+        """Name of a class, or ``class 3`` where the classifier names none."""
+        return self.classes[klass] if self.classes is not None else f"class {klass}"
+
+    def class_index(self, klass: int | str) -> int:
+        """Index of a class given by name or by index (names first; digits are read as an index)."""
+        if isinstance(klass, str) and self.classes is not None and klass in self.classes:
+            return self.classes.index(klass)
+        try:
+            index = int(klass)
+        except ValueError:
+            names = "no names are known" if self.classes is None else f"it is none of {_few(self.classes)}"
+            raise InputError(f"class {klass!r}", names, "give a name of the classifier or an index") from None
+        if not 0 <= index < len(self.scores):
+            raise InputError(f"class {klass!r}", f"there are {len(self.scores)} classes",
+                             f"give an index from 0 to {len(self.scores) - 1}")
+        return index
+
+    def probabilities(self) -> torch.Tensor:
+        """The scores by the activation: ``[classes, *counts]``."""
+        return _activate(self.scores, self.activation)
+
+    def image_scores(self, kind: Reduction = "mean_probability") -> torch.Tensor:
+        """One value per class for the whole image.
+
+        Args:
+            kind: ``"mean_probability"``: mean over the windows of their probabilities.
+                ``"mean_score"``, ``"sum_score"`` and ``"max"``: mean, sum or maximum over the windows of the
+                scores, and the activation after that.
+        """
+        if kind == "mean_probability":
+            return self.probabilities().flatten(1).mean(1)
+        flat = self.scores.flatten(1)
+        reduced = {"mean_score": lambda: flat.mean(1), "sum_score": lambda: flat.sum(1),
+                   "max": lambda: flat.amax(1)}
+        if kind not in reduced:
+            raise InputError("kind", f"{kind!r} is not known", f"use one of {', '.join(get_args(Reduction))}")
+        return _activate(reduced[kind](), self.activation)
+
+    def top(self, k: int = 5, kind: Reduction = "mean_probability") -> list[tuple[int, str, float]]:
+        """The ``k`` strongest classes of the image: index, name, value of :meth:`image_scores`."""
+        values = self.image_scores(kind)
+        order = values.argsort(descending=True, stable=True)[:k].tolist()
+        return [(i, self.class_name(i), float(values[i])) for i in order]
+
+    def strongest(self, klass: int | str | None = None) -> Peak:
+        """The window with the highest probability of a class (of the image's top class by default).
+
+        Among probabilities that round to the same number the evidence decides: a class' score against
+        all others.
+        """
+        k = self.top(1)[0][0] if klass is None else self.class_index(klass)
+        flat = int(_evidence(self.scores.double(), k, self.activation).argmax())
+        index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
+        start = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
+        stop = tuple(a + n for a, n in zip(start, self.window, strict=True))
+        there = self.scores[(slice(None), *index)]
+        probability = float(_activate(there, self.activation)[k])
+        return Peak(k, self.class_name(k), index, start, stop, float(there[k]), probability)
+
+    def plot(self, image: Any = None, klass: int | str | None = None) -> Figure:
+        """Heat map of one class over the image, each cell on its window's centre.
+
+        Args:
+            image: ``[height, width]`` or ``[height, width, 3]`` array or picture file to draw on; it is
+                taken to cover the scanned image, whatever its resolution. By default the scanned image.
+            klass: name or index of the class; the image's top class by default.
+
+        Returns:
+            A matplotlib figure that belongs to no window: ``figure.savefig("map.png")``. Axes are in pixels of
+            the image before resizing. Probabilities are drawn from 0 to 1 whatever the map holds.
+        """
+        from everywindow.report.plot import figure
+
+        return figure(self, image, klass)
+
+    def save(self, path: PathLike) -> None:
+        """Write the map as ``.npz`` or ``.zarr``, or its picture as ``.png``; the file appears only when complete.
+
+        Raises:
+            InputError: another suffix, or a place that cannot be written.
+        """
+        from everywindow.report.files import save
+
+        save(self, path)
+
+    @staticmethod
+    def load(path: PathLike) -> ScoreMap:
+        """Read a map that :meth:`save` wrote as ``.npz`` or ``.zarr``.
+
+        Raises:
+            InputError: not such a file, or a damaged one.
+        """
+        from everywindow.report.files import load
+
+        return load(path)
+
+
+def _activate(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
+    if activation == "softmax":
+        return scores.softmax(0)
+    return scores.sigmoid() if activation == "sigmoid" else scores
+
+
+def _evidence(scores: torch.Tensor, klass: int, activation: Activation) -> torch.Tensor:
+    """A value that grows with the probability of a class and does not saturate."""
+    if activation != "softmax" or len(scores) == 1:
+        return scores[klass]
+    others = torch.cat([scores[:klass], scores[klass + 1:]])
+    return scores[klass] - others.logsumexp(0)
+
+
+def _few(names: tuple[str, ...], limit: int = 8) -> str:
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
