@@ -1,0 +1,64 @@
+# make demo     a trained classifier scans a photograph: everything from nothing
+# make test     the whole test suite
+# make check    format, lint, types, layers
+# make bench    time the engines against a plain sliding window, into docs/benchmarks.md
+# make zoo      every torchvision classifier against its crops, into docs/zoo.md
+# make clean    remove the environment and what was built
+#
+# Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
+# WORKERS the number of processes that run the tests.
+
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+pinned = $(shell grep '^$(1)==' constraints.txt)
+
+.PHONY: demo test check format bench zoo clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/core.stamp
+	$(BIN)/everywindow demo --out demo-output
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: $(VENV)/check.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/check.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --out docs/benchmarks.md
+
+zoo: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --out docs/zoo.md
+
+clean:
+	rm -rf $(VENV) demo-output dist
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON): not Python 3.11 or newer; name one that is: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/core.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e '.[demo]'
+	touch $@
+
+# torchvision and timm name other builds of torch among their dependencies: they come alone, after torch.
+$(VENV)/test.stamp: $(VENV)/core.stamp
+	$(PIP) -c constraints.txt -e '.[test]'
+	$(PIP) --no-deps $(call pinned,torchvision) $(call pinned,timm)
+	touch $@
+
+$(VENV)/check.stamp: $(VENV)/core.stamp
+	$(PIP) -c constraints.txt -e '.[check]'
+	touch $@
