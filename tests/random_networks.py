@@ -1,0 +1,420 @@
+"""Small random classifiers in one, two and three dimensions, as Hypothesis strategies.
+
+Every network drawn here is one that converts. Whether a layer fits is found by running it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trial_weights import positive_twin, with_trial_weights
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+WINDOWS = {1: (10, 40), 2: (8, 22), 3: (6, 11)}
+"""Smallest and largest window per axis, by the number of axes."""
+
+
+class Pad(nn.Module):
+    """Constant padding, a different number of pixels on each side; negative numbers crop."""
+
+    def __init__(self, sides: Sequence[int], value: float = 0.0) -> None:
+        super().__init__()
+        self.sides, self.value = tuple(sides), value
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sides, value=self.value)
+
+    def extra_repr(self) -> str:
+        return f"{self.sides}, value={self.value}"
+
+
+class Residual(nn.Module):
+    """``skip(x) + body(x)``, in place or not."""
+
+    def __init__(self, body: nn.Module, skip: nn.Module, in_place: bool) -> None:
+        super().__init__()
+        self.body, self.skip, self.in_place = body, skip, in_place
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.body(x)
+        if self.in_place:
+            out += self.skip(x)
+            return out
+        return self.skip(x) + out
+
+    def extra_repr(self) -> str:
+        return f"in_place={self.in_place}"
+
+
+class Concat(nn.Module):
+    """Branches side by side on the channels."""
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+class Shuffle(nn.Module):
+    """ShuffleNet's exchange of channels between groups."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, *size = x.shape
+        x = x.view(n, self.groups, channels // self.groups, *size)
+        return x.transpose(1, 2).contiguous().view(n, channels, *size)
+
+    def extra_repr(self) -> str:
+        return f"{self.groups}"
+
+
+class ChannelsLast(nn.Module):
+    """Run a module with the channels as the last dimension, and permute back unless told otherwise."""
+
+    def __init__(self, body: nn.Module, back: bool = True) -> None:
+        super().__init__()
+        self.body, self.back = body, back
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = x.ndim - 2
+        x = self.body(x.permute(0, *range(2, axes + 2), 1))
+        return x.permute(0, axes + 1, *range(1, axes + 1)) if self.back else x
+
+    def extra_repr(self) -> str:
+        return f"back={self.back}"
+
+
+class Reduce(nn.Module):
+    """Mean or maximum over dimensions, named as users name them."""
+
+    def __init__(self, kind: str, dims: Sequence[int], keepdim: bool = False) -> None:
+        super().__init__()
+        self.kind, self.dims, self.keepdim = kind, tuple(dims), keepdim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(x, self.kind)(self.dims, keepdim=self.keepdim)
+
+    def extra_repr(self) -> str:
+        return f"{self.kind!r}, {self.dims}, keepdim={self.keepdim}"
+
+
+class FlattenAs(nn.Module):
+    """Flatten ``[N, C, *axes]`` after a permutation of the dimensions behind the batch."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.order = tuple(order)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, *self.order).reshape(x.shape[0], -1)
+
+    def extra_repr(self) -> str:
+        return f"{self.order}"
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A network in eval mode, its window and what the generator knows of it.
+
+    Attributes:
+        strides: product of the strides of its layers, per axis.
+        padded: whether some layer may look outside the window.
+    """
+
+    module: nn.Module
+    window: tuple[int, ...]
+    channels: int
+    strides: tuple[int, ...]
+    padded: bool
+    seed: int
+
+    def __repr__(self) -> str:
+        return (
+            f"\n{self.module!r}\nwindow={self.window}, channels={self.channels}, strides={self.strides}, "
+            f"padded={self.padded}, seed={self.seed}"
+        )
+
+
+class _Builder:
+    """Appends layers that fit, and keeps the shape of the value inside one window."""
+
+    def __init__(self, draw: Draw, axes: int, padded: bool, monotone: bool) -> None:
+        self.draw, self.axes, self.padded, self.monotone = draw, axes, padded, monotone
+        low, high = WINDOWS[axes]
+        self.window = tuple(draw(st.integers(low, high)) for _ in range(axes))
+        self.in_channels = draw(st.integers(1, 3))
+        self.layers: list[nn.Module] = []
+        self.value = torch.zeros(1, self.in_channels, *self.window)
+        self.strides = (1,) * axes
+
+    @property
+    def channels(self) -> int:
+        return self.value.shape[1]
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        return tuple(self.value.shape[2:])
+
+    def add(self, layer: nn.Module, strides: Sequence[int] | None = None) -> bool:
+        """Append the layer if it runs on the value."""
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Using padding='same'")
+                value = layer.eval()(self.value)
+        except (RuntimeError, ValueError):
+            return False
+        if value.numel() == 0:
+            return False
+        if strides is not None:
+            product = tuple(a * b for a, b in zip(self.strides, strides, strict=True))
+            if max(product) > 8:
+                return False
+            self.strides = product
+        self.value = value
+        self.layers.append(layer)
+        return True
+
+    def flag(self) -> bool:
+        return bool(self.draw(st.booleans()))
+
+    def each_axis(self, low: int, high: int) -> tuple[int, ...]:
+        return tuple(self.draw(st.integers(low, high)) for _ in range(self.axes))
+
+    def kind(self, name: str) -> Any:
+        """The class for this number of axes: ``Conv`` is ``Conv2d`` for two."""
+        return getattr(nn, f"{name}{self.axes}d")
+
+
+def _activation(b: _Builder) -> nn.Module:
+    if b.monotone:
+        choices: list[Callable[[], nn.Module]] = [nn.ReLU, lambda: nn.PReLU(b.channels), nn.Softplus, nn.Tanh]
+    else:
+        choices = [
+            nn.ReLU,
+            lambda: nn.ReLU(inplace=True),
+            nn.PReLU,
+            lambda: nn.PReLU(b.channels),
+            nn.Tanh,
+            nn.GELU,
+            lambda: nn.LeakyReLU(0.2),
+            lambda: nn.SiLU(inplace=True),
+            nn.Hardswish,
+        ]
+    return b.draw(st.sampled_from(choices))()
+
+
+def _conv(b: _Builder) -> None:
+    kernel, stride, dilation = b.each_axis(1, 4), b.each_axis(1, 2), b.each_axis(1, 2)
+    groups = b.draw(st.sampled_from([g for g in (1, 1, 2, b.channels) if b.channels % g == 0]))
+    out = groups * b.draw(st.integers(1, max(1, 6 // groups)))
+    padding: Any = 0
+    if b.padded and b.flag():
+        padding = tuple(b.draw(st.integers(0, k)) for k in kernel)
+        if b.flag():
+            padding, stride = "same", (1,) * b.axes
+    conv = b.kind("Conv")
+    layer = conv(b.channels, out, kernel, stride, padding, dilation, groups=groups, bias=b.flag())
+    b.add(layer, stride)
+
+
+def _max_pool(b: _Builder) -> None:
+    kernel, stride, dilation = b.each_axis(1, 3), b.each_axis(1, 3), b.each_axis(1, 2)
+    padding = tuple(b.draw(st.integers(0, k // 2)) for k in kernel) if b.padded else 0
+    ceil = b.padded and b.flag()
+    b.add(b.kind("MaxPool")(kernel, stride, padding, dilation, ceil_mode=ceil), stride)
+
+
+def _average_pool(b: _Builder) -> None:
+    kernel, stride = b.each_axis(1, 3), b.each_axis(1, 3)
+    padding = tuple(b.draw(st.integers(0, k // 2)) for k in kernel) if b.padded else 0
+    options: dict[str, Any] = {"ceil_mode": b.padded and b.flag(), "count_include_pad": b.flag()}
+    if b.axes > 1 and b.draw(st.integers(0, 3)) == 0:
+        options["divisor_override"] = b.draw(st.integers(1, 7))
+    b.add(b.kind("AvgPool")(kernel, stride, padding, **options), stride)
+
+
+def _pad(b: _Builder) -> None:
+    low = -1 if not b.padded or b.flag() else 0
+    high = 2 if b.padded else 0
+    sides = [b.draw(st.integers(low, high)) for _ in range(2 * b.axes)]
+    b.add(Pad(sides, 0.0 if b.monotone or not b.padded else b.draw(st.sampled_from([0.0, 0.25]))))
+
+
+def _three(b: _Builder, out: int, stride: int = 1) -> nn.Module:
+    """A 3-convolution, padded to its size where the network may pad."""
+    return b.kind("Conv")(b.channels, out, 3, stride, padding=1 if b.padded else 0)
+
+
+def _skip(b: _Builder) -> nn.Module:
+    """What brings a skip connection to the size of an unpadded 3-convolution."""
+    return nn.Identity() if b.padded else Pad([-1] * (2 * b.axes))
+
+
+def _residual(b: _Builder) -> None:
+    b.add(Residual(nn.Sequential(_three(b, b.channels), _activation(b)), _skip(b), b.flag()))
+
+
+def _concat(b: _Builder) -> None:
+    stride = b.draw(st.integers(1, 2))
+    first = nn.Sequential(_three(b, 2, stride), _activation(b))
+    one = b.kind("Conv")(b.channels, b.draw(st.integers(1, 3)), 1, stride)
+    branches: list[nn.Module] = [first, nn.Sequential(_skip(b), one)]
+    if b.flag():
+        branches.append(b.kind("MaxPool")(3, stride, padding=1 if b.padded else 0))
+    b.add(Concat(*branches), (stride,) * b.axes)
+
+
+def _shuffle(b: _Builder) -> None:
+    groups = [g for g in range(2, b.channels) if b.channels % g == 0]
+    if groups:
+        b.add(Shuffle(b.draw(st.sampled_from(groups))))
+
+
+def _channels_last(b: _Builder) -> None:
+    c, hidden = b.channels, b.draw(st.integers(2, 6))
+    layers: list[nn.Module] = [] if b.monotone or b.flag() else [nn.LayerNorm(c)]
+    layers += [nn.Linear(c, hidden), nn.Softplus() if b.monotone else nn.GELU()]
+    if b.flag():
+        layers.append(nn.Linear(hidden, c))
+    block: nn.Module = ChannelsLast(nn.Sequential(*layers))
+    if len(layers) > 2 and isinstance(layers[-1], nn.Linear) and b.flag():
+        block = Residual(block, nn.Identity(), b.flag())
+    b.add(block)
+
+
+def _body(b: _Builder) -> None:
+    layers = [_conv, _conv, _max_pool, _average_pool, _pad, _residual, _concat, _shuffle, _channels_last]
+    for _ in range(b.draw(st.integers(1, 4))):
+        b.draw(st.sampled_from(layers))(b)
+        if b.flag():
+            b.add(b.kind("BatchNorm")(b.channels))
+        if b.flag():
+            b.add(_activation(b))
+
+
+def _bins(b: _Builder) -> None:
+    """Adaptive pooling to a number of equal bins per axis."""
+    out = tuple(b.draw(st.sampled_from([k for k in range(1, n + 1) if n % k == 0][:3])) for n in b.size)
+    b.add(b.kind(b.draw(st.sampled_from(["AdaptiveAvgPool", "AdaptiveMaxPool"])))(out))
+
+
+def _between(b: _Builder, features: int) -> list[nn.Module]:
+    """What may stand before a fully connected layer."""
+    choices: list[Callable[[], nn.Module]] = [
+        nn.Identity,
+        nn.Dropout,
+        lambda: nn.BatchNorm1d(features),
+        lambda: _activation(b),
+    ]
+    if not b.monotone and features > 2:
+        choices.append(lambda: nn.LayerNorm(features))
+    return [b.draw(st.sampled_from(choices))() for _ in range(b.draw(st.integers(0, 2)))]
+
+
+def _fully_connected(b: _Builder) -> None:
+    for _ in range(b.draw(st.integers(1, 2))):
+        features = b.value.shape[1]
+        for layer in _between(b, features):
+            b.add(layer)
+        b.add(nn.Linear(features, b.draw(st.integers(3, 5)), bias=b.flag()))
+
+
+def _flat_head(b: _Builder) -> None:
+    if b.flag():
+        _bins(b)
+    channels_first = tuple(range(1, b.axes + 2))
+    orders = [channels_first, (*channels_first[1:], 1), tuple(reversed(channels_first))]
+    order = b.draw(st.sampled_from(orders))
+    b.add(nn.Flatten() if order == channels_first else FlattenAs(order))
+    _fully_connected(b)
+
+
+def _global_head(b: _Builder) -> None:
+    dims = tuple(range(2, b.axes + 2))
+    negative = tuple(range(-1, -b.axes - 1, -1))
+    pool = [
+        nn.Sequential(b.kind("AdaptiveAvgPool")(1), nn.Flatten()),
+        nn.Sequential(b.kind("AdaptiveMaxPool")(1), nn.Flatten()),
+        Reduce("mean", dims),
+        Reduce("mean", negative),
+        Reduce("amax", dims),
+        nn.Sequential(Reduce("mean", dims, keepdim=True), nn.Flatten(1)),
+        ChannelsLast(Reduce("mean", tuple(range(1, b.axes + 1))), back=False),
+    ]
+    b.add(b.draw(st.sampled_from(pool)))
+    _fully_connected(b)
+
+
+def _convolutional_head(b: _Builder) -> None:
+    if b.flag():
+        b.add(b.kind("Conv")(b.channels, 3, b.size))
+    else:
+        b.add(b.kind("Conv")(b.channels, 3, 1))
+        b.add(b.kind("AdaptiveAvgPool")(1))
+
+
+@st.composite
+def networks(
+    draw: Draw, axes: int | None = None, padded: bool | None = None, monotone: bool = False
+) -> Example:
+    """A network with test weights.
+
+    Args:
+        draw: given by Hypothesis.
+        axes: number of spatial axes, 1 to 3; any by default.
+        padded: whether layers may look outside the window; either by default.
+        monotone: only layers that increase in every input, with the weights of ``positive_twin``.
+    """
+    axes = draw(st.sampled_from([1, 2, 2, 2, 3])) if axes is None else axes
+    padded = draw(st.booleans()) if padded is None else padded
+    b = _Builder(draw, axes, padded, monotone)
+    _body(b)
+    flat = prod((b.channels, *b.size)) <= 1200
+    draw(
+        st.sampled_from(
+            [_flat_head, _flat_head, _global_head, _convolutional_head] if flat else [_global_head]
+        )
+    )(b)
+    if not monotone and b.value.ndim == 2:
+        ends: list[Callable[[], nn.Module]] = [nn.Identity, lambda: nn.Softmax(1), lambda: nn.LogSoftmax(-1)]
+        b.add(draw(st.sampled_from(ends))())
+    seed = draw(st.integers(0, 9))
+    module = nn.Sequential(*b.layers).double().eval()
+    if monotone:
+        positive_twin(module, seed)
+    else:
+        with_trial_weights(module, b.in_channels, b.window, seed)
+    return Example(module, b.window, b.in_channels, b.strides, padded, seed)
+
+
+@st.composite
+def image_sizes(draw: Draw, example: Example, stride: Sequence[int]) -> tuple[int, ...]:
+    """A size of some strides and an odd remainder more than the window, per axis."""
+    most = {1: 5, 2: 3, 3: 2}[len(example.window)]
+    return tuple(
+        n + draw(st.integers(0, most)) * s + draw(st.integers(0, s - 1))
+        for n, s in zip(example.window, stride, strict=True)
+    )
+
+
+@st.composite
+def scan_strides(draw: Draw, example: Example) -> tuple[int, ...] | None:
+    """The network's stride (None), or any: finer, coarser, coprime."""
+    if draw(st.booleans()):
+        return None
+    return tuple(draw(st.integers(1, s + 2)) for s in example.strides)
