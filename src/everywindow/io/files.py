@@ -1,0 +1,153 @@
+"""Image files as arrays, by Pillow, with its limits against hostile files on."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from PIL import ImageOps
+
+from everywindow.errors import InputError
+
+# PostScript and metafiles are programs and drawings, not pixels: they are not among them.
+FORMATS = frozenset(
+    {
+        *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO"),
+        *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
+    }
+)
+MODES = {1: "L", 3: "RGB"}
+SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
+WIDE_FORMATS = ("PNG", "PPM")
+"""Formats whose 32-bit integer images, as Pillow gives them, hold 16-bit values."""
+
+PathLike = str | os.PathLike[str]
+
+
+def read_file(path: PathLike, channels: int, ndim: int) -> np.ndarray:
+    """The pixels of an image file (``[H, W]`` or ``[H, W, 3]``), or the array in an ``.npy`` file.
+
+    Raises:
+        InputError: no such file, not an image, cut short, too large, or not of the classifier's kind.
+    """
+    file = _regular_file(path)
+    if file.suffix.lower() == ".npy":
+        return _read_npy(file)
+    if ndim != 2 or channels not in MODES:
+        raise InputError(
+            str(path),
+            f"image files have 2 axes and 1 or 3 channels, the classifier takes {ndim} and {channels}",
+            "give an array, or an .npy file with channels last",
+        )
+    return _guarded(file, lambda image: _pixels(image, channels, str(path)))
+
+
+def read_picture(path: PathLike) -> np.ndarray:
+    """An image file as an 8-bit picture ``[H, W, 3]``, for people to look at.
+
+    Raises:
+        InputError: no such file, not an image, cut short or too large.
+    """
+    pixels = read_file(path, channels=3, ndim=2)
+    if pixels.dtype == np.uint16:
+        pixels = (pixels // 257).astype(np.uint8)
+    elif pixels.dtype != np.uint8:
+        pixels = (np.nan_to_num(pixels).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def convert(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:
+    """An opened image as ``[H, W]`` or ``[H, W, 3]``: upright, without alpha, grey or RGB."""
+    if channels not in MODES:
+        raise InputError(
+            what,
+            f"pictures have 1 or 3 channels, the classifier takes {channels}",
+            "give an array, channels last",
+        )
+    return _pixels(image, channels, what)
+
+
+def _regular_file(path: PathLike) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(str(path), "is a directory", "give one image file")
+    if not file.exists():
+        raise InputError(str(path), "no such file", "check the name")
+    if not file.is_file():
+        raise InputError(str(path), "is not a regular file", "give an image file")
+    return file
+
+
+def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.ndarray:
+    """Open the image and use it; whatever Pillow's decoders raise on a damaged file, the file is at fault."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            PIL.Image.init()
+            with PIL.Image.open(file, formats=sorted(FORMATS & PIL.Image.OPEN.keys())) as image:
+                return use(image)
+    except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
+        raise InputError(
+            str(file),
+            f"has more than the {PIL.Image.MAX_IMAGE_PIXELS} pixels that are safe to read",
+            "if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS, or give an array",
+        ) from error
+    except PIL.Image.UnidentifiedImageError as error:
+        raise InputError(
+            str(file), "not an image that can be read", "give a PNG, JPEG or TIFF file"
+        ) from error
+    except (InputError, Warning):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(str(file), f"damaged or cut short ({why})", "give an intact image") from error
+
+
+def _pixels(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
+        warnings.warn(f"{what}: has several frames, the first is read", UserWarning, stacklevel=2)
+    if image.has_transparency_data:
+        warnings.warn(f"{what}: transparency is dropped", UserWarning, stacklevel=2)
+    source = image.format
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "I" and source not in WIDE_FORMATS:
+        raise InputError(
+            what, "32-bit integers have no agreed range", "convert to 8 or 16 bits, or give an array"
+        )
+    if upright.mode in ("I", *SIXTEEN_BIT):
+        return _with_channels(np.asarray(upright).astype(np.uint16), channels)
+    if upright.mode == "F":
+        return _with_channels(np.asarray(upright), channels)
+    return np.array(_opaque(upright).convert(MODES[channels]))
+
+
+def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Without alpha, by leaving it out: nothing is blended with a background."""
+    straight = {"RGBa": "RGBA", "La": "LA", "PA": "RGBA"}.get(image.mode)
+    image = image.convert(straight) if straight else image
+    plain = {"RGBA": "RGB", "LA": "L", "P": "RGB"}.get(image.mode)
+    image.info.pop("transparency", None)
+    return image.convert(plain) if plain else image
+
+
+def _with_channels(gray: np.ndarray, channels: int) -> np.ndarray:
+    return gray if channels == 1 else np.repeat(gray[..., None], channels, axis=2)
+
+
+def _read_npy(file: Path) -> np.ndarray:
+    try:
+        # Mapped, a header that promises more than the file holds is refused before memory is taken for it.
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("it is an archive of several arrays")
+        return np.array(mapped)
+    except Exception as error:
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(
+            str(file), f"not an array that can be read ({why})", "write it with numpy.save"
+        ) from error
