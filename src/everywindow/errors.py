@@ -40,7 +40,11 @@ class TrustError(ModelError):
 
 
 class CaptureError(EverywindowError):
-    """A network whose computation cannot be captured, or does not treat the items of a batch apart."""
+    """A network whose computation cannot be captured."""
+
+
+class IndependenceError(CaptureError):
+    """A network that mixes the items of a batch, or gives another result each time: no window has a score of its own."""
 
 
 class ConversionError(EverywindowError):

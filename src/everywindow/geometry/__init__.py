@@ -18,7 +18,7 @@ from everywindow.geometry.layout import (
     space_axes,
     without_space,
 )
-from everywindow.geometry.value import Value
+from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
 
@@ -34,6 +34,7 @@ __all__ = [
     "Reason",
     "Regrouping",
     "Space",
+    "Spent",
     "Value",
     "Verdict",
     "WindowGrid",
@@ -41,6 +42,7 @@ __all__ = [
     "feature_dim",
     "has_batch",
     "is_space",
+    "joined_spent",
     "per_axis",
     "regroup",
     "space_axes",

@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import lcm
 
 from everywindow.geometry.axis import AxisRecord
 from everywindow.geometry.layout import Atom, Batch, Layout, Space, space_axes, without_space
 from everywindow.geometry.verdict import Reason
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What is left to tell of an axis once it is gone.
+
+    Attributes:
+        low: first pixel, relative to the window's start, that the value sees (negative: padding).
+        high: pixel after the last one that it sees.
+        network_stride: product of the strides of the layers up to there, in pixels.
+    """
+
+    low: int
+    high: int
+    network_stride: int
+
+    @classmethod
+    def of(cls, record: AxisRecord) -> Spent:
+        """What a record leaves when its axis goes."""
+        return cls(*record.seen_by_window(), record.network_stride)
+
+    def joined(self, other: Spent) -> Spent:
+        """What two values together saw."""
+        stride = lcm(self.network_stride, other.network_stride)
+        return Spent(min(self.low, other.low), max(self.high, other.high), stride)
 
 
 @dataclass(frozen=True)
@@ -21,6 +47,7 @@ class Value:
         inexact: whether such a position has gone into a value that all else depends on.
         unshared: the first layer behind which windows share nothing and no conversion exists, and why.
         unproved: a layer for which nothing is known about how it treats the items of the batch.
+        spent: per spatial axis, what is left to tell of it once it is gone.
     """
 
     layout: Layout
@@ -29,6 +56,7 @@ class Value:
     inexact: bool = False
     unshared: Reason | None = None
     unproved: Reason | None = None
+    spent: tuple[Spent | None, ...] = ()
 
     def axis(self, index: int) -> AxisRecord:
         """The record of an axis that is still there."""
@@ -65,7 +93,17 @@ class Value:
         """The value once ``axes`` are reduced over the window; what depended on the window's end stays inexact."""
         inexact = self.inexact or any(not self.axis(axis).exact for axis in axes)
         left = tuple(None if index in axes else record for index, record in enumerate(self.axes))
-        return replace(self, layout=layout, axes=left, inexact=inexact)
+        return replace(self, layout=layout, axes=left, inexact=inexact, spent=self._spent(axes))
+
+    def _spent(self, axes: tuple[int, ...]) -> tuple[Spent | None, ...]:
+        before = self.spent or (None,) * len(self.axes)
+        return tuple(
+            Spent.of(self.axis(index)) if index in axes else spent for index, spent in enumerate(before)
+        )
+
+    def history(self) -> tuple[Spent | None, ...]:
+        """Per spatial axis what the value saw of it, gone or not; None for a value that saw nothing."""
+        return self._spent(self.mapped)
 
     def per_window(self, reason: Reason) -> Value:
         """The value where sharing ends: positions become plain features of each window."""
@@ -75,9 +113,16 @@ class Value:
             layout=without_space(self.layout, lengths),
             axes=(None,) * len(self.axes),
             unshared=self.unshared or reason,
+            spent=self.history(),
         )
 
     def flat_dim(self) -> int | None:
         """The dimension that holds every spatial axis that is still there; None where there is no such one."""
         holders = [index for index, dim in enumerate(self.layout) if space_axes((dim,))]
         return holders[0] if len(holders) == 1 else None
+
+
+def joined_spent(a: Value, b: Value) -> tuple[Spent | None, ...]:
+    """What two values together leave to tell of the axes that are gone."""
+    pairs = zip(a.spent or (None,) * len(a.axes), b.spent or (None,) * len(b.axes), strict=True)
+    return tuple(one.joined(other) if one and other else one or other for one, other in pairs)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import fx
 
-BATCH = 10007
-"""The batch size that shapes are recorded with: a large prime, so that a dimension that holds
-the batch is recognised by divisibility and a literal size is never mistaken for it."""
+from everywindow.ops.batch import BATCH
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """A network as a graph of ATen operations.
 
@@ -47,3 +45,6 @@ class Network:
     def outputs(self) -> fx.node.Argument:
         """The output structure: a node, or tuples, lists and dicts of nodes."""
         return next(node for node in self.graph.nodes if node.op == "output").args[0]
+
+
+__all__ = ["BATCH", "Network"]

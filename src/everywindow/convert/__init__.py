@@ -1,0 +1,6 @@
+"""From a captured classifier to a fully convolutional network."""
+
+from everywindow.convert.conversion import fully_convolutional
+from everywindow.convert.network import FullyConvolutional, Geometry
+
+__all__ = ["FullyConvolutional", "Geometry", "fully_convolutional"]

@@ -1,0 +1,190 @@
+"""From a captured network to the fully convolutional one, call by call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from everywindow.convert.network import FullyConvolutional, Geometry
+from everywindow.errors import ConversionError
+from everywindow.geometry import Extent, Reason, Value, has_batch
+from everywindow.graph import Network, Records, output_nodes, records
+from everywindow.ops import (
+    Call,
+    Emitter,
+    Mapped,
+    NotShared,
+    axis_dim,
+    emit_overload,
+    rule_for,
+    spread,
+    windows_to_batch,
+)
+
+INSTEAD = "mode='crops' scores each window by itself"
+
+
+def fully_convolutional(network: Network, stride: tuple[int, ...] | None = None, copy: bool = True) -> FullyConvolutional:
+    """The converted network, for windows every ``stride`` pixels (default: the network's stride).
+
+    ``copy=False`` shares the weights with the captured network.
+
+    Raises:
+        ConversionError: a layer has no equal in a fully convolutional network.
+    """
+    known = records(network)
+    if known.unshared or known.unproved:
+        _refuse(known.unshared or known.unproved)
+    stride = stride or known.network_stride
+    conversion = _Conversion(network, known, stride)
+    graph = conversion.run()
+    state = _state(network, conversion.emit.modules, graph, copy)
+    geometry = _geometry(network, known, stride)
+    return FullyConvolutional(graph, state, conversion.emit.modules, geometry, known.verdict, network.channels)
+
+
+def _refuse(reason: Reason | None) -> None:
+    assert reason is not None
+    raise ConversionError(reason.layer, reason.why, INSTEAD)
+
+
+def _geometry(network: Network, known: Records, stride: tuple[int, ...]) -> Geometry:
+    field = tuple(high - low for low, high in known.receptive_field)
+    return Geometry(network.window, stride, (0,) * len(stride), field, known.network_stride)
+
+
+class _Conversion:
+    """One walk through the captured graph; constants are brought along when somebody needs them."""
+
+    def __init__(self, network: Network, known: Records, stride: tuple[int, ...]) -> None:
+        self.network = network
+        self.known = known
+        self.emit = Emitter(network.window, stride, self._constant)
+        self._constants: dict[fx.Node, fx.Node] = {}
+
+    def run(self) -> fx.Graph:
+        """The converted graph."""
+        for node in _needed(self.network):
+            value = self.known.values.get(node)
+            if value is not None:
+                self.emit.layer = str(node.meta.get("layer", node.name))
+                self.emit.values[node] = self._convert(node, value)
+        outputs = {node: self._finish(node) for node in output_nodes(self.network)}
+        self.emit.graph.output(fx.node.map_arg(self.network.outputs, outputs.__getitem__))
+        _drop_unused(self.emit.graph)
+        return self.emit.graph
+
+    def _convert(self, node: fx.Node, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
+        if node.op == "placeholder":
+            assert isinstance(value, Value)
+            return Mapped(self.emit.image, value, (Extent(),) * len(self.network.window))
+        call = Call(node, self.known.values)
+        if not call.inputs:
+            raise ConversionError(call.layer, "makes a tensor of the batch's size", INSTEAD)
+        rule = rule_for(node.target)
+        assert rule is not None
+        try:
+            rule.infer(call)
+        except NotShared:
+            return self._as_it_stands(call, value)
+        return rule.convert(call, self.emit)
+
+    def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
+        """The original call on windows in the batch."""
+        inputs = [self._input(node) for node in call.inputs]
+        if len({mapped.batched for mapped in inputs}) > 1:
+            raise ConversionError(call.layer, "joins values whose axes were reduced in another order", INSTEAD)
+        converted = {node: mapped.node for node, mapped in zip(call.inputs, inputs, strict=True)}
+        arguments = [self.emit.argument(argument, converted) for argument in call.arguments.values()]
+        node = emit_overload(call, self.emit, arguments)
+        if isinstance(value, tuple):
+            return tuple(
+                replace(inputs[0], node=self.emit.call(_item, node, index), value=part)
+                for index, part in enumerate(value)
+            )
+        return replace(inputs[0], node=node, value=value)
+
+    def _input(self, node: fx.Node) -> Mapped:
+        mapped = self.emit.values[node]
+        assert isinstance(mapped, Mapped)
+        return mapped
+
+    def _constant(self, node: fx.Node) -> fx.Node:
+        """A weight, or a value computed from weights alone, in the converted graph."""
+        if node not in self._constants:
+            self._constants[node] = self._bring(node)
+        return self._constants[node]
+
+    def _bring(self, node: fx.Node) -> fx.Node:
+        graph = self.emit.graph
+        if node.op == "get_attr":
+            return graph.create_node("get_attr", node.target, name=node.name)
+        if "shape" not in node.meta:
+            raise ConversionError(str(node.meta["layer"]), "computes with the size of the batch", INSTEAD)
+        return graph.node_copy(node, self._constant)
+
+    def _finish(self, leaf: fx.Node) -> fx.Node:
+        """One output as a map of scores ``[N, K, *counts]``."""
+        mapped = self.emit.values.get(leaf)
+        layer = str(leaf.meta["layer"])
+        if not isinstance(mapped, Mapped):
+            raise ConversionError(layer, "an output does not depend on the image", INSTEAD)
+        mapped = self._all_in_batch(mapped, layer)
+        if not mapped.value.layout or not has_batch(mapped.value.layout[0]):
+            raise ConversionError(layer, "the output's first dimension is not the batch", INSTEAD)
+        return self.emit.call(spread, mapped.node, self.emit.counts(range(len(self.network.window))), mapped.batched)
+
+    def _all_in_batch(self, mapped: Mapped, layer: str) -> Mapped:
+        """The output with one score vector per window."""
+        axes = mapped.value.mapped
+        if not axes:
+            return mapped
+        if any(mapped.value.axis(axis).n != 1 for axis in axes):
+            lengths = "×".join(str(mapped.value.axis(axis).n) for axis in axes)
+            raise ConversionError(
+                layer, f"the output still has {lengths} positions for one window", "end the network with a pooling"
+            )
+        layout = mapped.value.layout
+        steps = [(axis_dim(layout, axis), self.emit.window_steps(mapped, axis)[2]) for axis in axes]
+        node = self.emit.call(windows_to_batch, mapped.node, steps, self.emit.counts(axes))
+        left = tuple(tuple(atom for atom in dim if getattr(atom, "axis", None) not in axes) for dim in layout)
+        kept = tuple(dim for index, dim in enumerate(left) if dim or not layout[index] or index == 0)
+        return self.emit.into_batch(mapped, axes, node, mapped.value.reduced(axes, kept))
+
+
+def _item(several: Any, index: int) -> Any:
+    return several[index]
+
+
+def _needed(network: Network) -> list[fx.Node]:
+    """The nodes that the outputs depend on, in order."""
+    wanted: set[fx.Node] = set(output_nodes(network))
+    for node in reversed(list(network.graph.nodes)):
+        if node in wanted:
+            wanted.update(node.all_input_nodes)
+    return [node for node in network.graph.nodes if node in wanted]
+
+
+def _drop_unused(graph: fx.Graph) -> None:
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node.op in ("call_function", "get_attr"):
+            graph.erase_node(node)
+
+
+def _state(
+    network: Network, modules: Mapping[str, nn.Module], graph: fx.Graph, copy: bool
+) -> dict[str, Tensor]:
+    """The weights that the converted network reads, by their own names."""
+    names = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    norms = tuple(f"{path}." for path, module in modules.items() if isinstance(module, nn.modules.batchnorm._BatchNorm))
+    used = {name: tensor for name, tensor in network.state.items() if name in names or name.startswith(norms)}
+    return {name: _copied(tensor) for name, tensor in used.items()} if copy else used
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    fresh = tensor.detach().clone()
+    return nn.Parameter(fresh, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fresh
+

@@ -1,0 +1,139 @@
+"""The converted network: an ordinary trainable module for images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from everywindow.errors import InputError
+from everywindow.geometry import Verdict, WindowGrid, times
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the scores of a converted network lie, per spatial axis, in pixels.
+
+    Attributes:
+        window: size of the window that each score is for.
+        stride: distance between neighbouring windows.
+        offset: first pixel of the first window.
+        receptive_field: extent that one score sees; larger than the window where the network pads, for at the
+            image's inside the padding's place is taken by real pixels.
+        network_stride: product of the strides of the network's layers.
+    """
+
+    window: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: tuple[int, ...]
+    receptive_field: tuple[int, ...]
+    network_stride: tuple[int, ...]
+
+    def grid(self, image_size: tuple[int, ...]) -> WindowGrid:
+        """The windows of an image of this size."""
+        return WindowGrid(image_size, self.window, self.stride)
+
+
+class FullyConvolutional(nn.Module):
+    """Scores of every window in one pass: ``[N, C, *size]`` to ``[N, K, *counts]``, any size from the window up.
+
+    Parameters and buffers have the names and shapes of the original network's, so weights go to and fro with
+    ``load_state_dict``. A fully connected weight stays ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order
+    of the network's flatten), is the kernel of the convolution that it has become.
+
+    Attributes:
+        geometry: window, stride, receptive field and offset of the first window.
+        verdict: whether the scores equal the crops', proved from the graph, and the layers that are the reason if not.
+    """
+
+    def __init__(
+        self,
+        graph: fx.Graph,
+        state: Mapping[str, Tensor],
+        modules: Mapping[str, nn.Module],
+        geometry: Geometry,
+        verdict: Verdict,
+        channels: int,
+    ) -> None:
+        super().__init__()
+        self.geometry = geometry
+        self.verdict = verdict
+        self.channels = channels
+        self.graph = graph
+        for path, module in modules.items():
+            _put_module(self, path, module)
+        for name, tensor in state.items():
+            _put_tensor(self, name, tensor)
+        self._run = _compiled(graph)
+
+    @property
+    def code(self) -> str:
+        """The pass as Python source."""
+        return str(self.graph.python_code("self").src)
+
+    def forward(self, image: Tensor) -> Any:
+        """Scores ``[N, K, *counts]`` (nested as the original's outputs, where it has several).
+
+        Raises:
+            InputError: another number of channels or axes, or an image smaller than the window.
+        """
+        if not torch.compiler.is_exporting():
+            self._check(image)
+        return self._run(self, image)
+
+    def _check(self, image: Tensor) -> None:
+        axes = len(self.geometry.window)
+        if image.ndim != axes + 2 or image.shape[1] != self.channels:
+            raise InputError(
+                "input",
+                f"shape {tuple(image.shape)} is not [N, {self.channels}] and {axes} spatial axes",
+                "give a batch of normalised images",
+            )
+        self.geometry.grid(tuple(image.shape[2:]))
+
+    def extra_repr(self) -> str:
+        """Window, stride and verdict."""
+        window, stride = times(self.geometry.window), times(self.geometry.stride)
+        return f"window={window}, stride={stride}, {self.verdict.summary()}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_run"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._run = _compiled(self.graph)
+
+
+def _compiled(graph: fx.Graph) -> Any:
+    code = graph.python_code("self")
+    scope = dict(code.globals)
+    exec(code.src, scope)  # the source is made here from the graph's own nodes
+    return scope["forward"]
+
+
+def _put_module(root: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, leaf = path.rpartition(".")
+    _container(root, parent)._modules[leaf] = module
+
+
+def _put_tensor(root: nn.Module, name: str, tensor: Tensor) -> None:
+    parent, _, leaf = name.rpartition(".")
+    holder = _container(root, parent)
+    if isinstance(tensor, nn.Parameter):
+        holder._parameters[leaf] = tensor
+    else:
+        holder._buffers[leaf] = tensor
+    if isinstance(holder, nn.modules.batchnorm._BatchNorm) and leaf == "running_mean":
+        holder.num_features = len(tensor)
+
+
+def _container(root: nn.Module, path: str) -> nn.Module:
+    for part in path.split(".") if path else ():
+        child = root._modules.get(part)
+        if child is None:
+            child = root._modules[part] = nn.Module()
+        root = child
+    return root

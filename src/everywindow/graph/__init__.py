@@ -1,0 +1,22 @@
+"""The captured graph of a network and the records of its values."""
+
+from everywindow.graph.cache import captured
+from everywindow.graph.capture import capture
+from everywindow.graph.evaluating import evaluating
+from everywindow.graph.module import GraphNetwork
+from everywindow.graph.network import Network
+from everywindow.graph.plain import decode, encode
+from everywindow.graph.records import Records, output_nodes, records
+
+__all__ = [
+    "GraphNetwork",
+    "Network",
+    "Records",
+    "capture",
+    "captured",
+    "decode",
+    "encode",
+    "evaluating",
+    "output_nodes",
+    "records",
+]

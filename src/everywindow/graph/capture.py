@@ -1,0 +1,161 @@
+"""From any ``nn.Module`` to a :class:`Network`: ATen operations without side effects, by ``torch.export``."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.export import Dim, ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils import _pytree as pytree
+
+from everywindow.errors import CaptureError
+from everywindow.graph.evaluating import evaluating
+from everywindow.graph.functionalise import functionalise
+from everywindow.graph.layers import layer_name
+from everywindow.graph.module import GraphNetwork
+from everywindow.graph.network import Network
+from everywindow.graph.shapes import record_shapes
+
+
+def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Network:
+    """The graph of ``module`` for windows of ``window`` pixels with ``channels`` channels.
+
+    The module is captured in evaluation mode, with its own dtype and device, and is left as it was. The
+    graph reads the module's own parameters: training steps show in it, replaced layers do not.
+
+    Raises:
+        CaptureError: ``torch.export`` cannot follow the module's code, or the code changes its own buffers.
+
+    >>> network = capture(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)), (3, 3), 3)
+    >>> [node.meta["layer"] for node in network.graph.nodes if node.op == "call_function"]
+    ['0', '1', '2']
+    """
+    if isinstance(module, GraphNetwork):
+        _check_fits(module.network, window, channels)
+        return module.network
+    program = _exported(module, window, channels)
+    _refuse_mutated_buffers(type(module).__name__, program)
+    network = _network(program, module, window, channels)
+    record_shapes(network.graph, network.state, window, channels)
+    return network
+
+
+def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
+    dtype, device = _precision(module)
+    example = torch.zeros((2, channels, *window), dtype=dtype, device=device)
+    try:
+        with evaluating(module), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(module, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+            if not functionalise(program.graph):
+                program = program.run_decompositions({})
+    except Exception as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CaptureError(
+            type(module).__name__,
+            f"torch.export cannot capture it for input [N, {channels}, {', '.join(map(str, window))}] ({first_line})",
+            "check window and channels; a network whose code depends on the values can only run as crops",
+        ) from error
+    return program
+
+
+def _precision(module: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Dtype and device of the module's weights; the defaults where it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype, tensor.device
+    return torch.get_default_dtype(), torch.device("cpu")
+
+
+def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> None:
+    if (network.window, network.channels) != (window, channels):
+        raise CaptureError(
+            "network of a bundle",
+            f"was captured for {network.channels} channels and a window of {network.window}, not {channels} and {window}",
+            "use the bundle's own window and channels",
+        )
+
+
+def _refuse_mutated_buffers(name: str, program: ExportedProgram) -> None:
+    kinds = (OutputKind.BUFFER_MUTATION, OutputKind.USER_INPUT_MUTATION, OutputKind.PARAMETER_MUTATION)
+    changed = [spec.target for spec in program.graph_signature.output_specs if spec.kind in kinds]
+    if changed and any(target for target in changed):
+        raise CaptureError(
+            name,
+            f"changes {changed[0]} when it runs, so a window's score depends on what ran before",
+            "take the change out of forward() in evaluation mode",
+        )
+
+
+def _network(program: ExportedProgram, module: nn.Module, window: tuple[int, ...], channels: int) -> Network:
+    """The exported graph with weights read by name in place of inputs, and layer names."""
+    tensors: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
+    canonical = _canonical_names(tensors)
+    inputs = {spec.arg.name: spec for spec in program.graph_signature.input_specs if hasattr(spec.arg, "name")}
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            copies[node] = _input(graph, node, inputs[node.name], canonical)
+        elif node.op == "call_function":
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+            copies[node].meta = {"layer": layer_name(node)}
+        elif node.op == "get_attr":
+            raise CaptureError(str(node.target), "is a subgraph (control flow)", "only crops can run it")
+    graph.output(_output_structure(program, copies))
+    _drop_unused(graph)
+    return Network(graph, _used_state(graph, tensors, canonical), window, channels)
+
+
+def _canonical_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """One name for each tensor, so that tied weights stay one."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(tensor), name) for name, tensor in tensors.items()}
+
+
+def _input(graph: fx.Graph, node: fx.Node, spec: Any, canonical: Mapping[str, str]) -> fx.Node:
+    if spec.kind == InputKind.USER_INPUT:
+        copy = graph.placeholder("image")
+        copy.meta = {"layer": "image"}
+        return copy
+    # The name is not yet an attribute of anything: the state travels beside the graph.
+    copy = graph.create_node("get_attr", canonical[spec.target], name=node.name)
+    copy.meta = {"layer": spec.target}
+    return copy
+
+
+def _output_structure(program: ExportedProgram, copies: Mapping[fx.Node, fx.Node]) -> Any:
+    """The outputs nested as the module returns them, in plain tuples, lists and dicts."""
+    specs = program.graph_signature.output_specs
+    leaves = next(node for node in program.graph.nodes if node.op == "output").args[0]
+    users = [leaf for leaf, spec in zip(leaves, specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]
+    nested = pytree.tree_unflatten([copies.get(leaf, leaf) for leaf in users], program.call_spec.out_spec)
+    return _plain(nested)
+
+
+def _plain(nested: Any) -> Any:
+    if isinstance(nested, Mapping):
+        return {str(key): _plain(item) for key, item in nested.items() if item is not None}
+    if isinstance(nested, tuple | list):
+        return tuple(_plain(item) for item in nested)
+    return nested
+
+
+def _drop_unused(graph: fx.Graph) -> None:
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node.op in ("call_function", "get_attr"):
+            graph.erase_node(node)
+
+
+def _used_state(
+    graph: fx.Graph, tensors: Mapping[str, torch.Tensor], canonical: Mapping[str, str]
+) -> dict[str, torch.Tensor]:
+    """What the graph reads, and the step counters of its batch norms, which only training reads."""
+    used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    norms = {name.rpartition(".")[0] for name in used if name.endswith("running_mean")}
+    counters = {f"{norm}.num_batches_tracked".lstrip(".") for norm in norms}
+    return {name: tensors[name] for name in canonical if name in used or name in counters}

@@ -1,0 +1,99 @@
+"""In-place operations of an exported graph as their plain counterparts.
+
+``run_decompositions({})`` would do it for every graph, but takes several times as long as the export itself and
+drops what training needs (the rate of a dropout). Nearly all in-place operations in classifiers are of one kind:
+a whole tensor is overwritten that nobody reads again under its old name. Those are replaced one by one; for
+anything else :func:`functionalise` leaves the graph alone and says so.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+
+_FRESH = frozenset(
+    f"aten::{name}"
+    for name in (
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+        "adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d batch_norm conv1d conv2d conv3d einsum group_norm "
+        "hardswish instance_norm layer_norm linear log_softmax matmul max_pool1d max_pool2d max_pool3d prelu "
+        "scaled_dot_product_attention softmax"
+    ).split()
+)
+"""Composite operations whose result never shares memory with their input."""
+
+
+def functionalise(graph: fx.Graph) -> bool:
+    """Replace every in-place operation; False, and the graph unchanged, where one of them is not of the plain kind."""
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    mutations = [node for node in graph.nodes if _is_mutation(node)]
+    families = _alias_families(graph)
+    plain = {node: _counterpart(node) for node in mutations}
+    for node in mutations:
+        if plain[node] is None or not _keeps_dtype(node) or not _overwrites_unread(node, families[node], order):
+            return False
+    for node, target in plain.items():
+        node.target = target
+    return True
+
+
+def _is_mutation(node: fx.Node) -> bool:
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def _counterpart(node: fx.Node) -> torch._ops.OpOverload | None:
+    """``aten.relu_.default`` → ``aten.relu.default``."""
+    schema = node.target._schema  # type: ignore[union-attr]
+    name = schema.name.removeprefix("aten::").removesuffix("_")
+    packet = getattr(torch.ops.aten, name, None)
+    plain = getattr(packet, schema.overload_name or "default", None)
+    if plain is None or plain._schema.is_mutable or not schema.name.endswith("_"):
+        return None
+    same = [argument.name for argument in plain._schema.arguments] == [argument.name for argument in schema.arguments]
+    return plain if same else None
+
+
+def _alias_families(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
+    """Nodes that may share memory, by node."""
+    families: dict[fx.Node, set[fx.Node]] = {node: {node} for node in graph.nodes}
+    for node in graph.nodes:
+        if node.op != "call_function" or not _may_alias(node):
+            continue
+        for source in node.all_input_nodes:
+            merged = families[node] | families[source]
+            for member in merged:
+                families[member] = merged
+    return families
+
+
+def _may_alias(node: fx.Node) -> bool:
+    if node.target is operator.getitem:
+        return True
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    schema = node.target._schema
+    if schema.name in _FRESH:
+        return False
+    returns_alias = any(value.alias_info is not None for value in schema.returns)
+    composite = node.target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
+    return returns_alias or composite or torch.Tag.maybe_aliasing_or_mutating in node.target.tags
+
+
+def _keeps_dtype(node: fx.Node) -> bool:
+    """Whether the plain counterpart gives the dtype that the overwritten tensor keeps."""
+    values = [source.meta.get("val") for source in node.all_input_nodes]
+    return len({value.dtype for value in values if isinstance(value, torch.Tensor)}) == 1
+
+
+def _overwrites_unread(node: fx.Node, family: set[fx.Node], order: dict[fx.Node, int]) -> bool:
+    """Whether nothing that may share the overwritten memory is a weight or is read afterwards under an older name."""
+    older = [member for member in family if order[member] < order[node]]
+    if any(member.op != "call_function" and not _is_image(member) for member in older):
+        return False
+    return all(order[user] <= order[node] for member in older for user in member.users)
+
+
+def _is_image(node: fx.Node) -> bool:
+    return node.op == "placeholder" and not node.name.startswith(("p_", "b_", "c_"))

@@ -1,0 +1,197 @@
+"""Where the records are propagated: from the image through the captured graph to the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import lcm
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import fx
+
+from everywindow.errors import IndependenceError
+from everywindow.geometry import AxisRecord, Batch, Feature, Reason, Space, Spent, Value, Verdict, joined_spent
+from everywindow.graph.network import Network
+from everywindow.ops import (
+    BATCH,
+    Call,
+    MixesBatch,
+    NotReproducible,
+    NotShared,
+    is_random,
+    layout_by_shape,
+    rule_for,
+    shape_of,
+)
+
+Values = dict[fx.Node, Value | tuple[Value, ...] | None]
+
+_REMEDY = "windows cannot be scored apart; change the network's forward() in evaluation mode"
+
+
+@dataclass(frozen=True)
+class Records:
+    """The record of every value of a network; None for values that do not depend on the image.
+
+    Attributes:
+        values: by node of the network's graph.
+        outputs: the records of the outputs, in the order of their leaves.
+    """
+
+    values: Mapping[fx.Node, Value | tuple[Value, ...] | None]
+    outputs: tuple[Value, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the plain conversion equals the crops, proved; and if not, which layers are the reason."""
+        reasons = tuple(dict.fromkeys(reason for value in self.outputs for reason in value.reasons))
+        return Verdict(all(value.exact for value in self.outputs), () if self.exact else reasons)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every output equals the crops'."""
+        return all(value.exact for value in self.outputs)
+
+    @property
+    def unshared(self) -> Reason | None:
+        """The first layer that has no conversion; None where all have."""
+        return next((value.unshared for value in self.outputs if value.unshared), None)
+
+    @property
+    def unproved(self) -> Reason | None:
+        """A layer for which nothing is known about how it treats the items of the batch."""
+        return next((value.unproved for value in self.outputs if value.unproved), None)
+
+    @property
+    def network_stride(self) -> tuple[int, ...]:
+        """Per axis, the product of the strides of the network's layers, in pixels."""
+        return tuple(lcm(*(spent.network_stride for spent in seen)) for seen in self._seen())
+
+    @property
+    def receptive_field(self) -> tuple[tuple[int, int], ...]:
+        """Per axis, the first pixel that a score sees, relative to its window, and the one after the last."""
+        return tuple((min(s.low for s in seen), max(s.high for s in seen)) for seen in self._seen())
+
+    def _seen(self) -> list[list[Spent]]:
+        """Per axis, what each output saw of it."""
+        histories = [value.history() for value in self.outputs]
+        nothing = [Spent(0, 1, 1)]
+        return [[spent for spent in column if spent] or nothing for column in zip(*histories, strict=True)]
+
+
+_KNOWN: WeakKeyDictionary[Network, Records] = WeakKeyDictionary()
+
+
+def records(network: Network) -> Records:
+    """The records of a network; propagated once.
+
+    Raises:
+        IndependenceError: the network mixes the items of a batch, or gives another result each time.
+    """
+    if network not in _KNOWN:
+        _KNOWN[network] = _propagate(network)
+    return _KNOWN[network]
+
+
+def output_nodes(network: Network) -> list[fx.Node]:
+    """The leaves of the network's output structure."""
+    leaves: list[fx.Node] = []
+    fx.node.map_arg(network.outputs, leaves.append)
+    return leaves
+
+
+def _propagate(network: Network) -> Records:
+    values: Values = {}
+    sized: set[fx.Node] = set()
+    for node in network.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = _image(network)
+        elif node.op == "call_function":
+            values[node] = _infer(node, values, sized, len(network.window))
+        elif node.op == "get_attr":
+            values[node] = None
+    leaves = [values[node] for node in output_nodes(network)]
+    return Records(values, tuple(value for value in leaves if isinstance(value, Value)))
+
+
+def _image(network: Network) -> Value:
+    channels = (Feature(network.channels),) if network.channels > 1 else ()
+    axes = tuple((Space(axis),) for axis in range(len(network.window)))
+    return Value(((Batch(),), channels, *axes), tuple(AxisRecord.of_window(size) for size in network.window))
+
+
+def _infer(node: fx.Node, values: Values, sized: set[fx.Node], axes: int) -> Value | tuple[Value, ...] | None:
+    if is_random(node.target):
+        raise _refusal(node, f"{node.target} draws random numbers")
+    if "shape" not in node.meta:
+        sized.add(node)
+        return None
+    if all(values[source] is None for source in node.all_input_nodes):
+        return _constant(node, sized, axes)
+    call = Call(node, values)
+    try:
+        return _by_rule(call)
+    except NotShared as reason:
+        return _per_window(call, str(reason))
+    except MixesBatch as reason:
+        raise _refusal(node, str(reason) if "batch" in str(reason) else f"{reason} the items of the batch") from None
+    except NotReproducible as reason:
+        raise _refusal(node, str(reason)) from None
+
+
+def _by_rule(call: Call) -> Value | tuple[Value, ...]:
+    rule = rule_for(call.target)
+    if rule is not None:
+        return rule.infer(call)
+    why = f"nothing is known about {call.target}"
+    return _each(_per_window(call, why), lambda value: replace(value, unproved=value.unproved or call.because(why)))
+
+
+def _constant(node: fx.Node, sized: set[fx.Node], axes: int) -> Value | None:
+    """The record of a value without the image; one of the batch's size counts as made for each window."""
+    if not any(source in sized for source in node.all_input_nodes):
+        return None
+    sized.add(node)
+    shape = node.meta["shape"]
+    if isinstance(shape, list) or not any(size % BATCH == 0 for size in shape):
+        return None
+    return Value(layout_by_shape(shape, (), ()), (None,) * axes)
+
+
+def _per_window(call: Call, why: str) -> Value | tuple[Value, ...]:
+    """The record where sharing ends; behind a reduction over the window the call just runs as it stands."""
+    inputs = [value for node in call.inputs for value in _several(call.values[node])]
+    ended = [value.per_window(call.because(why)) if value.mapped else value for value in inputs]
+    first = ended[0]
+    merged = Value(
+        (),
+        (None,) * len(first.axes),
+        tuple(dict.fromkeys(reason for value in ended for reason in value.reasons)),
+        any(value.inexact for value in ended),
+        next((value.unshared for value in ended if value.unshared), None),
+        next((value.unproved for value in ended if value.unproved), None),
+        reduce(lambda spent, value: joined_spent(Value((), value.axes, spent=spent), value), ended, first.spent),
+    )
+    layouts = [layout_by_shape(shape, first.layout, _input_shape(call)) for shape in call.shapes]
+    found = tuple(replace(merged, layout=layout) for layout in layouts)
+    return found if isinstance(call.node.meta["shape"], list) else found[0]
+
+
+def _input_shape(call: Call) -> tuple[int, ...]:
+    shape = call.inputs[0].meta["shape"]
+    return tuple(shape[0]) if isinstance(shape, list) else shape_of(call.inputs[0])
+
+
+def _several(value: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
+def _each(value: Value | tuple[Value, ...], change: Callable[[Value], Value]) -> Value | tuple[Value, ...]:
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)
+
+
+def _refusal(node: fx.Node, why: str) -> IndependenceError:
+    return IndependenceError(str(node.meta["layer"]), why, _REMEDY)
+

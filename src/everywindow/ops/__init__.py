@@ -1,0 +1,31 @@
+"""Everything the project knows about an operation, in one place: records, conversion, mult-adds."""
+
+from everywindow.ops.batch import BATCH
+from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.functional import spread, windows_to_batch
+from everywindow.ops.form import axis_dim
+from everywindow.ops.opaque import layout_by_shape
+from everywindow.ops.registry import RULES, is_random, rule_for
+from everywindow.ops.rule import Call, MixesBatch, NotReproducible, NotShared, Rule, per_item, shape_of
+from everywindow.ops.verbatim import emit_overload
+
+__all__ = [
+    "BATCH",
+    "RULES",
+    "Call",
+    "Emitter",
+    "Mapped",
+    "MixesBatch",
+    "NotReproducible",
+    "NotShared",
+    "Rule",
+    "axis_dim",
+    "emit_overload",
+    "is_random",
+    "layout_by_shape",
+    "per_item",
+    "rule_for",
+    "shape_of",
+    "spread",
+    "windows_to_batch",
+]

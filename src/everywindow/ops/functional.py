@@ -1,0 +1,219 @@
+"""The tensor operations that converted networks need beside ATen's: any number of axes, dilation everywhere.
+
+All are differentiable and hold no state. ``dim`` counts physical dimensions; lengths are positions of the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PATCH_ELEMENTS = 1 << 24
+"""Elements of gathered windows that exist at one time: bounds the memory of a fully connected layer."""
+
+
+def window_counts(image: Tensor, window: Sequence[int], stride: Sequence[int]) -> list[int]:
+    """Windows per axis of an image batch ``[N, C, *size]``."""
+    sizes = image.shape[2:]
+    return [(size - extent) // step + 1 for size, extent, step in zip(sizes, window, stride, strict=True)]
+
+
+def rearrange(x: Tensor, splits: Sequence[Sequence[int]], order: Sequence[int], groups: Sequence[int]) -> Tensor:
+    """Split, permute and merge dimensions: see :class:`everywindow.ops.form.Rearrangement`."""
+    pieces: list[int] = []
+    for size, split in zip(x.shape, splits, strict=True):
+        known = prod(part for part in split if part > 0)
+        pieces += [size if part == 0 else size // known if part < 0 else part for part in split]
+    x = x.reshape(pieces).permute(list(order))
+    merged, start = [], 0
+    for group in groups:
+        merged.append(prod(x.shape[start : start + group]))
+        start += group
+    return x.reshape(merged)
+
+
+def cut_to(x: Tensor, dim: int, other: Tensor, other_dim: int) -> Tensor:
+    """The leading part of ``x`` that is as long as ``other``."""
+    return x.narrow(dim, 0, other.shape[other_dim])
+
+
+def pad(x: Tensor, amounts: Sequence[Sequence[int]], value: float) -> Tensor:
+    """Constant padding; ``amounts`` holds ``(dim, low, high)``, negative amounts remove positions."""
+    flat = [0, 0] * x.ndim
+    for dim, low, high in amounts:
+        at = 2 * (x.ndim - 1 - dim)
+        flat[at : at + 2] = [low, high]
+    return F.pad(x, flat, value=value)
+
+
+def taps(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> list[Tensor]:
+    """For each tap of a kernel the positions that it sees, all of the output's length."""
+    length = (x.shape[dim] - dilation * (kernel - 1) - 1) // stride + 1
+    reach = (length - 1) * stride + 1
+    return [every(x.narrow(dim, tap * dilation, reach), dim, stride) for tap in range(kernel)]
+
+
+def every(x: Tensor, dim: int, step: int) -> Tensor:
+    """Every ``step``-th position."""
+    return x if step == 1 else torch.ops.aten.slice.Tensor(x, dim, 0, None, step)
+
+
+def box_sum(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
+    """Sum over the taps of a kernel along one dimension."""
+    total, *others = taps(x, dim, kernel, dilation, stride)
+    for tap in others:
+        total = total + tap
+    return total
+
+
+def box_max(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
+    """Largest value over the taps of a kernel along one dimension."""
+    best, *others = taps(x, dim, kernel, dilation, stride)
+    for tap in others:
+        best = torch.maximum(best, tap)
+    return best
+
+
+def average_pool(
+    x: Tensor, axes: Sequence[Sequence[int]], counted_padding: Sequence[Sequence[int]], divisor: int | None
+) -> Tensor:
+    """Average pooling with dilation, padding that differs by side, and windows that hang over the end.
+
+    Args:
+        x: the map.
+        axes: per pooled axis ``(dim, kernel, dilation, stride, pad_low, pad_high)``.
+        counted_padding: per pooled axis the positions before and after the map that count as zeros; what lies
+            farther out is neither added nor counted.
+        divisor: divide by this in place of the count.
+    """
+    for (dim, kernel, dilation, stride, low, high), counted in zip(axes, counted_padding, strict=True):
+        length = x.shape[dim]
+        x = box_sum(pad(x, [(dim, low, high)], 0.0), dim, kernel, dilation, stride)
+        if divisor is None:
+            count = _tap_count(x.shape[dim], length, (kernel, dilation, stride, low), counted, x)
+            x = x / count.reshape([-1] + [1] * (x.ndim - 1 - dim))
+    return x if divisor is None else x / divisor
+
+
+def _tap_count(outputs: int, length: int, op: Sequence[int], counted: Sequence[int], like: Tensor) -> Tensor:
+    """How many taps of each output lie on the map or its counted padding."""
+    kernel, dilation, stride, low = op
+    starts = torch.arange(outputs, device=like.device) * stride - low
+    seen = starts[:, None] + torch.arange(kernel, device=like.device) * dilation
+    inside = (seen >= -counted[0]) & (seen < length + counted[1])
+    return inside.sum(1).to(like.dtype)
+
+
+def window_reduce(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int], kind: str) -> Tensor:
+    """Mean, sum, largest or smallest value over each window, axis by axis.
+
+    ``axes`` holds per axis ``(dim, positions in the window, dilation, step between windows)``; the axes stay
+    where they are, with one position per window.
+    """
+    for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
+        if kind == "amin":
+            x = -box_max(-x, dim, kernel, dilation, step)
+        elif kind == "amax":
+            x = box_max(x, dim, kernel, dilation, step)
+        else:
+            x = box_sum(x, dim, kernel, dilation, step)
+        x = x.narrow(dim, 0, count)
+        x = x / kernel if kind == "mean" else x
+    return x
+
+
+def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
+    """Axes with one position per window into the batch: ``[N, C, rows, cols]`` to ``[N·rows·cols, C]``.
+
+    ``axes`` holds per axis ``(dim, step between windows)``.
+    """
+    for (dim, step), count in zip(axes, counts, strict=True):
+        x = every(x, dim, step).narrow(dim, 0, count)
+    moved = [dim for dim, _ in axes]
+    rest = [dim for dim in range(1, x.ndim) if dim not in moved]
+    return x.permute([0, *moved, *rest]).flatten(0, len(moved))
+
+
+def gather_windows(
+    x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int], order: Sequence[int], tail_dims: Sequence[int]
+) -> Tensor:
+    """Each window's flattened vector: ``[N, rows, cols, C]`` to ``[N·rows·cols, C·h·w]``, in the flatten's order.
+
+    Args:
+        x: batch, then the spatial axes, then the other dimensions (see :mod:`everywindow.ops.form`).
+        axes: per axis ``(positions in the window, dilation, step between windows)``.
+        counts: windows per axis.
+        order: what the vector is made of, outermost first: ``a ≥ 0`` is the a-th axis, ``-s`` features of size s.
+        tail_dims: sizes of the other dimensions, where the vector stands among them as 0.
+    """
+    windows = _window_views(x, axes, counts)
+    parts = _vector_parts(windows, order, tail_dims, len(axes))
+    return parts.reshape([-1, *(prod(-s if s < 0 else axes[s][0] for s in order) if d == 0 else d for d in tail_dims)])
+
+
+def _window_views(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
+    """All windows as a view: the positions inside the window as new last dimensions, one per axis."""
+    for index, ((kernel, dilation, step), count) in enumerate(zip(axes, counts, strict=True)):
+        dim = 1 + index
+        x = x.unfold(dim, dilation * (kernel - 1) + 1, step).narrow(dim, 0, count)
+        x = every(x, x.ndim - 1, dilation)
+    return x
+
+
+def _vector_parts(windows: Tensor, order: Sequence[int], tail_dims: Sequence[int], axes: int) -> Tensor:
+    """The views with the parts of the vector in its order."""
+    features = [-part for part in order if part < 0]
+    at = 1 + axes + list(tail_dims).index(0)
+    windows = windows.unflatten(at, features) if features else windows.squeeze(at)
+    extra = len(features)
+    first_inside = windows.ndim - axes
+    feature_dims = iter(range(at, at + extra))
+    vector = [next(feature_dims) if part < 0 else first_inside + part for part in order]
+    before, after = range(at), range(at + extra, first_inside)
+    return windows.permute([*before, *vector, *after])
+
+
+def window_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    axes: Sequence[Sequence[int]],
+    counts: Sequence[int],
+    order: Sequence[int],
+) -> Tensor:
+    """A fully connected layer on the flattened map of every window: the convolution that it equals.
+
+    Each row of ``weight`` is one kernel, in the flatten's order. Computed as one matrix product over gathered
+    windows, which beats the convolution routines for the large kernels of classifier heads; in bands of rows,
+    so that the gathered windows stay small. Returns ``[N·rows·cols, out]``.
+    """
+    rows = counts[0]
+    row_elements = x.shape[0] * prod(counts[1:]) * weight.shape[1]
+    band = rows if torch.compiler.is_exporting() else max(1, PATCH_ELEMENTS // max(1, row_elements))
+    if band >= rows:
+        return F.linear(gather_windows(x, axes, counts, order, (0,)), weight, bias)
+    kernel, dilation, step = axes[0]
+    parts = []
+    for first in range(0, rows, band):
+        count = min(band, rows - first)
+        slab = x.narrow(1, first * step, (count - 1) * step + dilation * (kernel - 1) + 1)
+        flat = gather_windows(slab, axes, (count, *counts[1:]), order, (0,))
+        parts.append(F.linear(flat, weight, bias).unflatten(0, (x.shape[0], -1)))
+    return torch.cat(parts, 1).flatten(0, 1)
+
+
+def spread(x: Tensor, counts: Sequence[int], axes: Sequence[int]) -> Tensor:
+    """Scores of the windows in the batch as a map: ``[N·rows·cols, K]`` to ``[N, K, rows, cols]``.
+
+    ``axes`` holds the spatial axes in the order in which they went into the batch.
+    """
+    x = x.unflatten(0, [-1, *(counts[axis] for axis in axes)])
+    if x.ndim == 1 + len(axes):
+        x = x.unsqueeze(-1)
+    where = [1 + axes.index(axis) for axis in range(len(axes))]
+    rest = range(1 + len(axes), x.ndim)
+    return x.permute([0, *rest, *where])

@@ -1,0 +1,114 @@
+"""Fully connected layers and products with weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from everywindow.geometry import Value, feature_dim, has_batch, space_axes
+from everywindow.ops import functional as fn
+from everywindow.ops.emitter import Emitter, Mapped, vector_order
+from everywindow.ops.form import is_in_place
+from everywindow.ops.opaque import check_product
+from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, overloads, per_item, shape_of
+from everywindow.ops.verbatim import emit_verbatim, plain_value
+
+
+class Linear(Rule):
+    """A fully connected layer.
+
+    On features alone it is a 1×1 convolution. On a flattened map it is a convolution with a kernel of the map's
+    size: each row of the weights is one kernel, in the order of the flatten.
+    """
+
+    targets = overloads("linear.default")
+
+    def infer(self, call: Call) -> Value:
+        call.require_constant("weight", "bias")
+        value = call.value(call["input"])
+        last = value.layout[-1]
+        if has_batch(last):
+            raise MixesBatch("a fully connected layer takes as features")
+        if space_axes((last,)):
+            value = plain_value(value, "a fully connected layer")
+        return replace(value, layout=(*value.layout[:-1], feature_dim(call.shape[-1])))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped, value = emit.mapped(call["input"]), self.infer(call)
+        if not space_axes(mapped.value.layout[-1:]):
+            return emit_verbatim(call, emit, mapped, value)
+        if len(mapped.value.layout) > 2:
+            mapped = emit.plain(mapped, plain_value(mapped.value, "a fully connected layer"))
+            return emit_verbatim(call, emit, mapped, value)
+        return _whole_window(call, emit, mapped, value)
+
+    def macs(self, call: Call) -> int:
+        return per_item(call.shape) * shape_of(call["weight"])[1]
+
+
+def _whole_window(call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Mapped:
+    """Flatten, then a fully connected layer: the convolution over the map."""
+    axes = sorted(mapped.value.mapped)
+    node = mapped.node
+    if is_in_place(mapped.value.layout):
+        node = emit.call(torch.ops.aten.unsqueeze.default, node, -1)
+    node = emit.call(
+        fn.window_linear,
+        node,
+        emit.constant(call["weight"]),
+        emit.constant(call["bias"]),
+        [emit.window_steps(mapped, axis) for axis in axes],
+        emit.counts(axes),
+        vector_order(mapped.value.layout, 1, axes),
+    )
+    return emit.into_batch(mapped, axes, node, value)
+
+
+class MatrixProduct(Rule):
+    """A product with a matrix of weights from the right; one of two computed values is shared by no windows."""
+
+    targets = overloads("matmul.default mm.default addmm.default")
+
+    def infer(self, call: Call) -> Value:
+        names = ("mat1", "mat2") if "addmm" in str(call.target) else ("self", _second(call))
+        left, right = (call[name] for name in names)
+        if len(call.inputs) > 1:
+            check_product(call)
+        if call.is_constant(left) or not call.is_constant(right) or len(shape_of(right)) > 2:
+            raise NotShared("a product of two values that depend on the image")
+        if not call.is_constant(call["self"]) and left is not call["self"]:
+            raise NotShared("a product is added to a value that depends on the image")
+        value = call.value(left)
+        if has_batch(value.layout[-1]):
+            raise MixesBatch("a matrix product takes as features")
+        if space_axes((value.layout[-1],)):
+            value = plain_value(value, "a matrix product")
+        tail = (feature_dim(call.shape[-1]),) if len(shape_of(right)) == 2 else ()
+        return replace(value, layout=(*value.layout[:-1], *tail))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped, value = emit.mapped(call.inputs[0]), self.infer(call)
+        if space_axes(mapped.value.layout[-1:]):
+            mapped = emit.plain(mapped, plain_value(mapped.value, "a matrix product"))
+        if "addmm" in str(call.target):
+            return self._added(call, emit, mapped, value)
+        target = torch.ops.aten.matmul.default
+        node = emit.call(target, mapped.node, emit.constant(call[_second(call)]))
+        return replace(mapped, node=node, value=value)
+
+    def _added(self, call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Mapped:
+        aten = torch.ops.aten
+        product = emit.call(aten.matmul.default, mapped.node, emit.constant(call["mat2"]))
+        product = emit.call(aten.mul.Scalar, product, call["alpha"])
+        bias = emit.call(aten.mul.Scalar, emit.constant(call["self"]), call["beta"])
+        return replace(mapped, node=emit.call(aten.add.Tensor, product, bias), value=value)
+
+    def macs(self, call: Call) -> int:
+        left = call.inputs[0]
+        return per_item(call.shape) * shape_of(left)[-1]
+
+
+def _second(call: Call) -> str:
+    return "other" if "other" in call.arguments else "mat2"
+

@@ -1,0 +1,232 @@
+"""Operations on each element by itself, of one map or of several that lie alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
+from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.form import is_in_place
+from everywindow.ops.rule import Call, NotReproducible, NotShared, Rule, overloads, refuse_batch, shape_of
+from everywindow.ops.verbatim import emit_overload, emit_verbatim, plain_value
+
+EXTRA = overloads(
+    "hardswish.default prelu.default log_sigmoid.default floor_divide.default floor_divide.Scalar type_as.default "
+    "softplus.default square.default clip.default hardsigmoid.default"
+)
+
+
+class Pointwise(Rule):
+    """Elementwise operations; constants may vary over features, not over the window's positions."""
+
+    targets = EXTRA
+
+    def infer(self, call: Call) -> Value:
+        values = self._plain_values(call)
+        rank = len(call.shape)
+        aligned = [_aligned(value, rank) for value in values]
+        joined = join_records(aligned)
+        return joined
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        plain = self._plain_values(call)
+        inputs = [emit.plain(emit.mapped(node), value) for node, value in zip(call.inputs, plain, strict=True)]
+        inputs = emit.aligned(inputs)
+        converted = {node: mapped.node for node, mapped in zip(call.inputs, inputs, strict=True)}
+        arguments = [emit.argument(argument, converted) for argument in call.arguments.values()]
+        node = emit_overload(call, emit, arguments)
+        return replace(inputs[0], node=node, value=self.infer(call))
+
+    def _plain_values(self, call: Call) -> list[Value]:
+        """The inputs' records; gathered, all of them, where a constant varies inside a flattened map."""
+        values = [call.value(node) for node in call.inputs]
+        why = _varies(call, values)
+        if why is None:
+            return values
+        if any(value.mapped and is_in_place(value.layout) for value in values):
+            raise NotShared(why)
+        return [plain_value(value, why) for value in values]
+
+
+def _aligned(value: Value, rank: int) -> Value:
+    """The record with dimensions of size 1 in front, as broadcasting adds them."""
+    missing = rank - len(value.layout)
+    if missing and value.mapped and not is_in_place(value.layout):
+        raise NotShared("a flattened map is broadcast to more dimensions")
+    return replace(value, layout=((),) * missing + value.layout) if missing else value
+
+
+def join_records(values: list[Value]) -> Value:
+    """The record of a value made of several, each broadcast to the others."""
+    joined = values[0]
+    for other in values[1:]:
+        joined = _joined(joined, other)
+    return joined
+
+
+def _joined(a: Value, b: Value) -> Value:
+    layout = tuple(_broadcast(x, y, a, b) for x, y in zip(a.layout, b.layout, strict=True))
+    merged = replace(
+        a,
+        layout=layout,
+        inexact=a.inexact or b.inexact,
+        reasons=(),
+        unshared=a.unshared or b.unshared,
+        unproved=a.unproved or b.unproved,
+        spent=joined_spent(a, b),
+    )
+    return _join_axes(merged, a, b).because(*a.reasons, *b.reasons)
+
+
+def _join_axes(merged: Value, a: Value, b: Value) -> Value:
+    for axis, (one, other) in enumerate(zip(a.axes, b.axes, strict=True)):
+        if one is None and other is None:
+            continue
+        if one is None or other is None:
+            raise NotShared("a value of the whole window meets single positions")
+        record = one.joined(other)
+        if record is None:
+            raise NotShared(f"its inputs lie on different grids ({one.n} positions every {one.jump} pixels, "
+                            f"{other.n} every {other.jump})")
+        merged = merged.with_axis(axis, record)
+    return merged
+
+
+def _broadcast(x: Dim, y: Dim, a: Value, b: Value) -> Dim:
+    if x == y or not y:
+        if x and not y and (space_axes((x,)) or has_batch(x)) and (a.mapped or b.mapped):
+            raise NotShared("a value of the whole window meets single positions")
+        return x
+    if not x:
+        return _broadcast(y, x, b, a)
+    if space_axes((x,)) != space_axes((y,)) or has_batch(x) != has_batch(y):
+        if has_batch(x) != has_batch(y):
+            refuse_batch(x if has_batch(x) else y, "pairs with features")
+        raise NotShared("its inputs are laid out differently")
+    if space_axes((x,)):
+        raise NotShared("its inputs are flattened in different orders")
+    return x
+
+
+def _varies(call: Call, values: list[Value]) -> str | None:
+    """Why a constant operand does not treat all positions of the window alike; None where it does."""
+    if not any(value.mapped for value in values):
+        return None
+    for shape in _constant_shapes(call):
+        padded = (1,) * (len(call.shape) - len(shape)) + shape
+        for value in values:
+            dims = ((),) * (len(call.shape) - len(value.layout)) + value.layout
+            varied = [dim for dim, size in zip(dims, padded, strict=True) if size > 1 and space_axes((dim,))]
+            if varied:
+                return "a constant varies over the window's positions"
+    return None
+
+
+def _constant_shapes(call: Call) -> list[tuple[int, ...]]:
+    shapes = [shape_of(node) for node in call.node.all_input_nodes if call.is_constant(node) and "shape" in node.meta]
+    if _is_prelu(call):
+        weight = shapes[0][0] if shapes and shapes[0] else 1
+        return [(weight, *[1] * (len(call.shape) - 2))]
+    return shapes
+
+
+def _is_prelu(call: Call) -> bool:
+    return call.target is torch.ops.aten.prelu.default
+
+
+class Prelu(Pointwise):
+    """PReLU: its weights lie along dimension 1."""
+
+    targets = overloads("prelu.default")
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        several = shape_of(call["weight"])[0] > 1 if isinstance(call["weight"], fx.Node) else False
+        if several and not (is_in_place(mapped.value.layout) and not is_space(mapped.value.layout[1])):
+            mapped = emit.plain(mapped, self._plain_values(call)[0])
+        return emit_verbatim(call, emit, mapped, self.infer(call))
+
+    def infer(self, call: Call) -> Value:
+        call.require_constant("weight")
+        value = super().infer(call)
+        if value.mapped and not is_in_place(value.layout) and shape_of(call["weight"])[0] > 1:
+            raise NotShared("PReLU over a flattened map")
+        return value
+
+
+class Identity(Rule):
+    """Calls that change nothing but memory."""
+
+    targets = overloads(
+        "contiguous.default clone.default alias.default detach.default lift_fresh_copy.default lift_fresh.default "
+        "view_as_real.default _to_copy.default to.dtype to.device to.dtype_layout to.other to.prim_Device"
+    )
+
+    def infer(self, call: Call) -> Value:
+        return call.value(call.inputs[0])
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        source = call.inputs[0].meta["dtype"]
+        if source == call.node.meta["dtype"]:
+            return mapped
+        node = emit.call(torch.ops.aten.to.dtype, mapped.node, call.node.meta["dtype"])
+        return replace(mapped, node=node)
+
+
+class Dropout(Rule):
+    """Dropout at rest; the converted network gets a module that drops in training."""
+
+    targets = overloads(
+        "dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
+    )
+
+    def infer(self, call: Call) -> Value:
+        if call["train"] and call["p"] > 0:
+            raise NotReproducible("dropout is active in evaluation mode (F.dropout without training=self.training)")
+        return call.value(call.inputs[0])
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        kind = _dropout_module(call.target, mapped.node, call["p"])
+        path = _free_path(call, emit)
+        return replace(mapped, node=emit.module(path, kind, mapped.node))
+
+
+def _dropout_module(target: Any, node: fx.Node, p: float) -> nn.Module:
+    aten = torch.ops.aten
+    if target is aten.alpha_dropout.default:
+        return nn.AlphaDropout(p)
+    if target is aten.feature_alpha_dropout.default:
+        return nn.FeatureAlphaDropout(p)
+    return nn.Dropout(p) if target is aten.dropout.default else FeatureDropout(p)
+
+
+class FeatureDropout(nn.Module):
+    """Drops whole channels in training, for any number of spatial axes."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The same shape; unchanged in evaluation mode."""
+        return torch.ops.aten.feature_dropout.default(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        """The rate."""
+        return f"p={self.p}"
+
+
+def _free_path(call: Call, emit: Emitter) -> str:
+    """The layer's own path, or a new name for a dropout in the code of a larger module."""
+    layer = call.layer
+    usable = all(part.isidentifier() or part.isdigit() for part in layer.split("."))
+    path = layer if usable else f"dropout_{call.node.name}"
+    while path in emit.modules:
+        path += "_again"
+    return path

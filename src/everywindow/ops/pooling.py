@@ -1,0 +1,180 @@
+"""Pooling: maximum and average over a box, and over bins that follow the window."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from torch import fx
+
+from everywindow.geometry import Dim, LocalOp, Value
+from everywindow.ops import functional as fn
+from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
+from everywindow.ops.reduce import reduced_map, reduced_value
+from everywindow.ops.rule import Call, NotShared, Rule, numbers, overloads, shape_of
+
+
+class Pooling(Rule):
+    """What the two poolings share."""
+
+    def infer(self, call: Call) -> Value:
+        value = call.value(call.inputs[0])
+        ops = local_ops(call, len(value.layout))
+        return after_local(call, value, ops, {dim: _why(op) for dim, op in ops.items()}, call.shape)
+
+
+class MaxPooling(Pooling):
+    """Max pooling; the map is padded with minus infinity."""
+
+    targets = overloads("max_pool1d.default max_pool2d.default max_pool3d.default")
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        ops = local_ops(call, len(mapped.value.layout))
+        placed = place(mapped, ops, emit)
+        node = self._native(call, emit, mapped.node, placed) or _boxes(emit, mapped.node, placed)
+        return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
+
+    def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
+        """The original pooling, where it can express the padding."""
+        ops = placed.values()
+        if any(op.low != op.high or op.low * 2 > op.dilation * (op.kernel - 1) + 1 for op in ops):
+            return None
+        return emit.call(
+            call.target,
+            x,
+            [op.kernel for op in ops],
+            [op.stride for op in ops],
+            [op.low for op in ops],
+            [op.dilation for op in ops],
+            False,
+        )
+
+
+def _boxes(emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+    amounts = [(dim, op.low, op.high) for dim, op in placed.items()]
+    x = emit.call(fn.pad, x, amounts, float("-inf"))
+    for dim, op in placed.items():
+        x = emit.call(fn.box_max, x, dim, op.kernel, op.dilation, op.stride)
+    return x
+
+
+class AveragePooling(Pooling):
+    """Average pooling; the divisor counts what the original counts."""
+
+    targets = overloads("avg_pool1d.default avg_pool2d.default avg_pool3d.default")
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        ops = local_ops(call, len(mapped.value.layout))
+        placed = place(mapped, ops, emit)
+        node = self._native(call, emit, mapped.node, placed) or _averages(call, emit, mapped.node, placed)
+        return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
+
+    def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
+        """The original pooling, where it can express padding and dilation."""
+        ops = placed.values()
+        if any(op.low != op.high or op.low * 2 > op.kernel or op.scale != 1 for op in ops):
+            return None
+        extra = [call["divisor_override"]] if "divisor_override" in call.arguments else []
+        window = [[op.kernel for op in ops], [op.stride for op in ops], [op.low for op in ops]]
+        return emit.call(call.target, x, *window, False, call["count_include_pad"], *extra)
+
+
+def _averages(call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+    axes = [(dim, op.kernel, op.dilation, op.stride, op.low, op.high) for dim, op in placed.items()]
+    counted = [
+        (op.op.pad_low * op.scale, op.op.pad_high * op.scale) if call["count_include_pad"] else (0, 0)
+        for op in placed.values()
+    ]
+    return emit.call(fn.average_pool, x, axes, counted, call.arguments.get("divisor_override"))
+
+
+def local_ops(call: Call, rank: int) -> LocalOps:
+    """The pooling's local op for each of its dimensions, the last ones."""
+    axes = _axes(call)
+    kernel = numbers(call["kernel_size"], axes)
+    stride = numbers(call["stride"] or kernel, axes)
+    padding = numbers(call["padding"], axes)
+    dilation = numbers(call.arguments.get("dilation", 1), axes)
+    return {
+        rank - axes + i: LocalOp(kernel[i], dilation[i], stride[i], padding[i], padding[i], call["ceil_mode"])
+        for i in range(axes)
+    }
+
+
+def _why(op: LocalOp) -> str:
+    if op.pad_low or op.pad_high:
+        return f"pooling with padding {(op.pad_low, op.pad_high)}"
+    return "ceil mode: the last pooling window hangs over the end"
+
+
+class AdaptivePooling(Rule):
+    """Pooling into as many equal bins as asked for; one bin is a reduction over the window."""
+
+    targets = overloads(
+        "adaptive_avg_pool1d.default adaptive_avg_pool2d.default adaptive_avg_pool3d.default "
+        "_adaptive_avg_pool2d.default _adaptive_avg_pool3d.default"
+    )
+    kind = "mean"
+
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        return self._value(call)
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        mapped = emit.mapped(call.inputs[0])
+        bins, whole = self._split(call)
+        value = after_local(call, mapped.value, bins, dict.fromkeys(bins, ""), call.shape)
+        node = self._binned(emit, mapped.node, place(mapped, bins, emit)) if bins else mapped.node
+        mapped = replace(mapped, node=node, value=value, extents=extents_after(mapped, bins, emit))
+        return replace(reduced_map(emit, mapped, whole, self.kind, keepdim=True), value=self._value(call))
+
+    def _value(self, call: Call) -> Value:
+        bins, whole = self._split(call)
+        value = after_local(call, call.value(call.inputs[0]), bins, dict.fromkeys(bins, ""), call.shape)
+        return reduced_value(value, whole, keepdim=True)
+
+    def _split(self, call: Call) -> tuple[LocalOps, list[int]]:
+        """Local ops for the dimensions with several bins, and the dimensions that become one."""
+        source, shape = shape_of(call.inputs[0]), call.shape
+        layout = call.value(call.inputs[0]).layout
+        bins, whole = {}, []
+        for dim in range(len(shape) - _axes(call), len(shape)):
+            if shape[dim] == 1 and source[dim] > 1:
+                whole.append(dim)
+            elif shape[dim] != source[dim]:
+                bins[dim] = _bin(source[dim], shape[dim], layout[dim])
+        return bins, whole
+
+    def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+        axes = [(dim, op.kernel, op.dilation, op.stride, 0, 0) for dim, op in placed.items()]
+        return emit.call(fn.average_pool, x, axes, [(0, 0)] * len(axes), None)
+
+
+def _bin(size: int, count: int, dim: Dim) -> LocalOp:
+    if size % count:
+        raise NotShared(f"adaptive pooling of {size} positions into {count} unequal bins")
+    return LocalOp(kernel=size // count, stride=size // count, coarsens=False)
+
+
+class AdaptiveMaxPooling(AdaptivePooling):
+    """Adaptive max pooling. Its second output, the places of the maxima, belongs to the window alone."""
+
+    targets = overloads("adaptive_max_pool1d.default adaptive_max_pool2d.default adaptive_max_pool3d.default")
+    kind = "amax"
+
+    def infer(self, call: Call) -> tuple[Value, ...]:
+        value = self._value(call)
+        return value, value.per_window(call.because("the places of the maxima count from the window's corner"))
+
+    def convert(self, call: Call, emit: Emitter) -> tuple[Mapped, ...]:
+        maximum = super().convert(call, emit)
+        assert isinstance(maximum, Mapped)
+        return (maximum,)
+
+    def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+        return _boxes(emit, x, placed)
+
+
+def _axes(call: Call) -> int:
+    """Number of axes that a pooling runs over."""
+    return next(count for count in (1, 2, 3) if f"pool{count}d" in str(call.target))

@@ -1,0 +1,98 @@
+"""Means, sums and maxima over dimensions; over a spatial axis they take each window's own positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from everywindow.geometry import Value, has_batch, is_space, space_axes
+from everywindow.ops import functional as fn
+from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.form import physical_dim, rearrangement
+from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
+from everywindow.ops.verbatim import plain_value
+
+class Reduction(Rule):
+    """Mean, sum, largest and smallest value over any dimensions but the batch."""
+
+    targets = overloads("mean.dim sum.dim_IntList amax.default amin.default mean.default sum.default")
+
+    def infer(self, call: Call) -> Value:
+        value = _ready(call)
+        return reduced_value(value, _dims(call), keepdim=bool(call.arguments.get("keepdim")))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped, value = emit.mapped(call.inputs[0]), _ready(call)
+        mapped = emit.plain(mapped, value)
+        kind = call.target._schema.name.removeprefix("aten::")
+        return reduced_map(emit, mapped, _dims(call), kind, keepdim=bool(call.arguments.get("keepdim")))
+
+
+def _ready(call: Call) -> Value:
+    """The input's record; gathered where a flattened dimension is reduced."""
+    value = call.value(call.inputs[0])
+    merged = [dim for dim in _dims(call) if space_axes((value.layout[dim],)) and not is_space(value.layout[dim])]
+    if not merged:
+        return value
+    if set(merged) != {value.flat_dim()}:
+        raise NotShared("a reduction over flattened positions")
+    return plain_value(value, "a reduction")
+
+
+def _dims(call: Call) -> list[int]:
+    rank = len(call.value(call.inputs[0]).layout)
+    given = call.arguments.get("dim")
+    if given is None or given == []:
+        return list(range(rank))
+    listed = [given] if isinstance(given, int) else list(given)
+    return sorted(normal_dim(dim, rank) for dim in listed)
+
+
+def reduced_value(value: Value, dims: Sequence[int], keepdim: bool) -> Value:
+    """The record behind a reduction over ``dims``.
+
+    Raises:
+        MixesBatch: the batch is among them.
+    """
+    if any(has_batch(value.layout[dim]) for dim in dims):
+        raise MixesBatch("a reduction runs over the items of the batch")
+    axes = space_axes([value.layout[dim] for dim in dims])
+    layout = tuple(
+        () if index in dims else dim for index, dim in enumerate(value.layout) if keepdim or index not in dims
+    )
+    return value.reduced(axes, layout)
+
+
+def reduced_map(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str, keepdim: bool) -> Mapped:
+    """The reduction on the map: features as they stand, spatial axes per window and into the batch."""
+    layout = mapped.value.layout
+    spatial = [dim for dim in dims if is_space(layout[dim])]
+    features = [dim for dim in dims if dim not in spatial]
+    final = reduced_value(mapped.value, dims, keepdim)
+    if features:
+        at = [physical_dim(layout, dim) for dim in features]
+        mapped = replace(mapped, node=emit.call(_OVERLOADS[kind], mapped.node, at, True))
+    if spatial:
+        mapped = _windows_reduced(emit, mapped, spatial, kind)
+    left = tuple(() if dim in features else atoms for dim, atoms in enumerate(layout) if dim not in spatial)
+    return emit.rearranged(mapped, rearrangement(left, final.layout), final)
+
+
+def _windows_reduced(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str) -> Mapped:
+    """Each window's own value along some spatial dimensions, which leave the map for the batch."""
+    axes = space_axes([mapped.value.layout[dim] for dim in dims])
+    boxes = [(dim, *emit.window_steps(mapped, axis)) for dim, axis in zip(dims, axes, strict=True)]
+    counts = emit.counts(axes)
+    node = emit.call(fn.window_reduce, mapped.node, boxes, counts, kind)
+    node = emit.call(fn.windows_to_batch, node, [(dim, 1) for dim in dims], counts)
+    return emit.into_batch(mapped, axes, node, mapped.value)
+
+
+_OVERLOADS = {
+    "mean": torch.ops.aten.mean.dim,
+    "sum": torch.ops.aten.sum.dim_IntList,
+    "amax": torch.ops.aten.amax.default,
+    "amin": torch.ops.aten.amin.default,
+}

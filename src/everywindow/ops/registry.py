@@ -1,0 +1,74 @@
+"""Which rule answers for which ATen overload. A new operation is one rule and one line here."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+
+from everywindow.ops.convolution import Convolution
+from everywindow.ops.linear import Linear, MatrixProduct
+from everywindow.ops.norm import BatchNorm, FeatureNorm, WindowNorm
+from everywindow.ops.opaque import Attention, Opaque
+from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
+from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
+from everywindow.ops.reduce import Reduction
+from everywindow.ops.rule import Rule
+from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
+from everywindow.ops.shape import Permute, Reshape
+from everywindow.ops.verbatim import AlongFeatures
+
+RULES: tuple[type[Rule], ...] = (
+    AdaptiveMaxPooling,
+    AdaptivePooling,
+    AlongFeatures,
+    Attention,
+    AveragePooling,
+    BatchNorm,
+    Concatenation,
+    Convolution,
+    Dropout,
+    FeatureNorm,
+    Identity,
+    Item,
+    Linear,
+    MatrixProduct,
+    MaxPooling,
+    Opaque,
+    Padding,
+    Permute,
+    Pointwise,
+    Prelu,
+    Reduction,
+    Reshape,
+    Select,
+    Slice,
+    Split,
+    WindowNorm,
+)
+
+
+@cache
+def _by_target() -> dict[Any, Rule]:
+    return {target: rule() for rule in RULES for target in rule.targets}
+
+
+def rule_for(target: Any) -> Rule | None:
+    """The rule of an overload; None where the project knows nothing about it.
+
+    Elementwise overloads are recognised by the tag that ATen gives them.
+    """
+    rule = _by_target().get(target)
+    if rule is not None:
+        return rule
+    tags = getattr(target, "tags", ())
+    if torch.Tag.pointwise in tags and torch.Tag.nondeterministic_seeded not in tags:
+        return _by_target()[torch.ops.aten.hardswish.default]
+    return None
+
+
+def is_random(target: Any) -> bool:
+    """Whether an overload draws random numbers and no rule knows when it does not."""
+    tags = getattr(target, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags and target not in _by_target()

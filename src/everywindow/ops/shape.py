@@ -1,0 +1,105 @@
+"""Reshapes, permutations and new or dropped dimensions: only the layout changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import accumulate
+
+from everywindow.geometry import Layout, Regrouping, Value, coalesced, regroup
+from everywindow.ops.batch import BATCH
+from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.form import form_of, rearrangement
+from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads
+
+
+class Reshape(Rule):
+    """Any reshape. The sizes it names are the window's; they are told in atoms, never replayed on a map."""
+
+    targets = overloads(
+        "view.default reshape.default _unsafe_view.default flatten.using_ints unflatten.int squeeze.default "
+        "squeeze.dim squeeze.dims unsqueeze.default _reshape_alias.default view_as.default reshape_as.default"
+    )
+
+    def infer(self, call: Call) -> Value:
+        value = call.value(call.inputs[0])
+        layout = tuple(coalesced(dim) for dim in _grouping(call, value).after)
+        _require_form(layout)
+        return replace(value, layout=layout)
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        grouping = _grouping(call, mapped.value)
+        return emit.rearranged(mapped, rearrangement(grouping.before, grouping.after), self.infer(call))
+
+
+def _grouping(call: Call, value: Value) -> Regrouping:
+    grouping = regroup(value.layout, call.shape, value.sizes(BATCH))
+    if grouping is None:
+        raise NotShared("a reshape cuts through the positions of the window")
+    return grouping
+
+
+def _require_form(layout: Layout) -> None:
+    """Raise NotShared for layouts that no map can have."""
+    form = form_of(layout)
+    if form and form[0].axis is not None:
+        raise NotShared("a spatial axis takes the place of the batch")
+    if any(slot.dim == 0 for slot in form[1:]):
+        raise NotShared("the batch is not the first dimension")
+
+
+class Permute(Rule):
+    """Any permutation of dimensions."""
+
+    targets = overloads(
+        "permute.default transpose.int swapaxes.default swapdims.default movedim.int movedim.intlist "
+        "moveaxis.int moveaxis.intlist t.default numpy_T.default mT.default adjoint.default"
+    )
+
+    def infer(self, call: Call) -> Value:
+        value = call.value(call.inputs[0])
+        return replace(value, layout=tuple(value.layout[dim] for dim in _order(call, len(value.layout))))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        layout = mapped.value.layout
+        order = _order(call, len(layout))
+        after = tuple(layout[dim] for dim in order)
+        change = rearrangement(layout, after, _labels(layout, order))
+        return emit.rearranged(mapped, change, self.infer(call))
+
+
+def _labels(layout: Layout, order: list[int]) -> tuple[int, ...]:
+    """The atoms' labels in their new order."""
+    starts = [0, *accumulate(len(dim) for dim in layout)]
+    return tuple(label for dim in order for label in range(starts[dim], starts[dim + 1]))
+
+
+def _order(call: Call, rank: int) -> list[int]:
+    name = call.target._schema.name.removeprefix("aten::")
+    if name == "permute":
+        return [normal_dim(dim, rank) for dim in call["dims"]]
+    if name in ("transpose", "swapaxes", "swapdims"):
+        pair = [value for value in call.arguments.values() if isinstance(value, int)]
+        return _swapped(rank, *(normal_dim(dim, rank) for dim in pair))
+    if name in ("movedim", "moveaxis"):
+        return _moved(rank, call["source"], call["destination"])
+    if name == "numpy_T":
+        return list(reversed(range(rank)))
+    return _swapped(rank, rank - 2, rank - 1) if rank > 1 else [0]
+
+
+def _swapped(rank: int, a: int, b: int) -> list[int]:
+    order = list(range(rank))
+    order[a], order[b] = b, a
+    return order
+
+
+def _moved(rank: int, source: int | list[int], destination: int | list[int]) -> list[int]:
+    sources = [normal_dim(dim, rank) for dim in ([source] if isinstance(source, int) else source)]
+    targets = [normal_dim(dim, rank) for dim in ([destination] if isinstance(destination, int) else destination)]
+    placed = dict(zip(targets, sources, strict=True))
+    others = iter(dim for dim in range(rank) if dim not in sources)
+    return [placed[dim] if dim in placed else next(others) for dim in range(rank)]
+
+
