@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-from PIL import ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 from everywindow.errors import InputError
 
@@ -96,7 +96,7 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
             f"has more than the {PIL.Image.MAX_IMAGE_PIXELS} pixels that are safe to read",
             "if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS, or give an array",
         ) from error
-    except PIL.Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise InputError(
             str(file), "not an image that can be read", "give a PNG, JPEG or TIFF file"
         ) from error

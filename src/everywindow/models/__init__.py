@@ -1,0 +1,6 @@
+"""Classifiers: what a network is, beside its weights, and where it comes from."""
+
+from everywindow.models.classifier import Classifier, as_classifier
+from everywindow.models.loaders import load
+
+__all__ = ["Classifier", "as_classifier", "load"]

@@ -1,0 +1,225 @@
+"""A network with what is needed to use it: window, normalisation, names of the classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from everywindow.errors import InputError
+from everywindow.graph import GraphNetwork
+
+ACTIVATIONS = ("softmax", "sigmoid", "none")
+_CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
+
+
+@dataclass(init=False, frozen=True, eq=False, repr=False)
+class Classifier:
+    """A trained classifier.
+
+    Attributes:
+        module: takes images ``[N, channels, *window]``.
+        window: the input size that it was trained for, in pixels per axis. One number stands for all
+            axes; how many there are is then seen from the module's first convolution.
+        channels: channels of the input.
+        mean, std: what the input is normalised with, one number per channel in units of 0 to 1; None for
+            no normalisation.
+        classes: names of the classes, in the order of the output.
+        activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
+            (they are probabilities, or not meant to be any); None to see it from the network's end.
+        architecture: the network's name in a library (``"torchvision:vgg16"``).
+        spacing_um_px: micrometres per pixel that it was trained at.
+
+    Raises:
+        InputError: an attribute that does not fit.
+
+    >>> Classifier(nn.Conv2d(1, 2, 5), window=5, channels=1, mean=[0.5], std=[0.2], classes=["no", "yes"])
+    Classifier(Conv2d, window=(5, 5), channels=1, classes=('no', 'yes'))
+    """
+
+    module: nn.Module
+    window: tuple[int, ...]
+    channels: int = 3
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    activation: str | None = None
+    architecture: str | None = None
+    spacing_um_px: float | None = None
+
+    def __init__(
+        self,
+        module: nn.Module,
+        window: int | Sequence[int],
+        channels: int = 3,
+        mean: float | Iterable[float] | None = None,
+        std: float | Iterable[float] | None = None,
+        classes: Sequence[str] | None = None,
+        activation: str | None = None,
+        architecture: str | None = None,
+        spacing_um_px: float | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError(
+                "module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module"
+            )
+        channels = _positive(channels, "channels")
+        self._set("module", module)
+        self._set("window", _window(window, module))
+        self._set("channels", channels)
+        self._set("mean", _per_channel(mean, channels, "mean"))
+        self._set("std", _spread(std, channels))
+        self._set("classes", _classes(classes))
+        self._set("activation", _activation(activation))
+        self._set("architecture", architecture)
+        self._set("spacing_um_px", spacing_um_px)
+        _check_graph(self)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        names = (
+            self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
+        )
+        kind = self.architecture or type(self.module).__name__
+        return f"Classifier({kind}, window={self.window}, channels={self.channels}, classes={names})"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a bundle: a directory with ``config.json``, ``model.safetensors`` and, where the network is
+        not one of a known library, ``graph.json``. An older bundle of that name is replaced.
+
+        Raises:
+            InputError: ``path`` cannot be written, or is something else than a bundle.
+            CaptureError, ModelError: the network cannot be stored as plain data.
+        """
+        from everywindow.models.bundle import save
+
+        save(self, path)
+
+
+def as_classifier(
+    classifier: Any, window: int | Sequence[int] | None = None, channels: int | None = None
+) -> Classifier:
+    """A classifier as it is, or a bare module with its window; ``window`` and ``channels`` replace its own.
+
+    Raises:
+        InputError: a bare module without a window, or neither of the two.
+
+    >>> as_classifier(nn.Conv1d(2, 4, 8), window=8)
+    Classifier(Conv1d, window=(8,), channels=2, classes=None)
+    """
+    if isinstance(classifier, Classifier):
+        new: dict[str, Any] = {"window": window, "channels": channels}
+        given = {name: value for name, value in new.items() if value is not None}
+        return dataclasses.replace(classifier, **given) if given else classifier
+    if not isinstance(classifier, nn.Module):
+        why = f"a {type(classifier).__name__} is not a classifier"
+        raise InputError("classifier", why, "give a Classifier, a torch.nn.Module, or everywindow.load(name)")
+    if isinstance(classifier, GraphNetwork):
+        network = classifier.network
+        window, channels = window or network.window, channels or network.channels
+    if window is None:
+        raise InputError("window", "a bare module does not say it", "give window=, such as window=224")
+    return Classifier(classifier, window, channels or _first_channels(classifier))
+
+
+def spatial_axes(module: nn.Module) -> int:
+    """Number of spatial axes of a module's input, from its first convolution; 2 where it has none."""
+    if isinstance(module, GraphNetwork):
+        return len(module.network.window)
+    first = _first_convolution(module)
+    return (
+        2 if first is None else next(axes for kind, axes in _CONVOLUTIONS.items() if isinstance(first, kind))
+    )
+
+
+def _first_convolution(module: nn.Module) -> nn.Module | None:
+    return next((child for child in module.modules() if isinstance(child, tuple(_CONVOLUTIONS))), None)
+
+
+def _first_channels(module: nn.Module) -> int:
+    channels = getattr(_first_convolution(module), "in_channels", 0)
+    return int(channels) or 3
+
+
+def _window(window: Any, module: nn.Module) -> tuple[int, ...]:
+    try:
+        sizes = tuple(window)
+    except TypeError:
+        sizes = (window,) * spatial_axes(module)
+    if not 1 <= len(sizes) <= 3 or isinstance(window, str):
+        raise InputError("window", f"{window!r} has not one to three axes", "give a size per spatial axis")
+    return tuple(_positive(size, "window") for size in sizes)
+
+
+def _positive(value: Any, name: str) -> int:
+    """Any kind of integer, of NumPy too."""
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InputError(name, f"{value!r} is not a positive integer", f"give {name} in whole numbers from 1")
+    return number
+
+
+def _per_channel(values: Any, channels: int, name: str) -> tuple[float, ...] | None:
+    if values is None:
+        return None
+    try:
+        numbers = tuple(float(value) for value in (values if isinstance(values, Iterable) else (values,)))
+    except (TypeError, ValueError):
+        raise InputError(name, f"{values!r:.60} is not numbers", "give one number per channel") from None
+    if len(numbers) != channels:
+        raise InputError(
+            name, f"{len(numbers)} numbers for {channels} channels", "give one number per channel"
+        )
+    if not all(map(math.isfinite, numbers)):
+        raise InputError(name, f"{numbers} is not finite", "give one number per channel")
+    return numbers
+
+
+def _spread(values: Any, channels: int) -> tuple[float, ...] | None:
+    numbers = _per_channel(values, channels, "std")
+    if numbers is not None and min(numbers) <= 0:
+        raise InputError(
+            "std", f"{numbers} is not positive everywhere", "give the deviation per channel, or None"
+        )
+    return numbers
+
+
+def _classes(names: Any) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    is_list = isinstance(names, Iterable) and not isinstance(names, str)
+    listed = tuple(names) if is_list else ()
+    if not listed or not all(isinstance(name, str) for name in listed):
+        raise InputError(
+            "classes", f"{names!r:.60} is not a list of names", "give one name per output, or None"
+        )
+    return listed
+
+
+def _activation(activation: Any) -> str | None:
+    if activation is not None and activation not in ACTIVATIONS:
+        known = ", ".join(ACTIVATIONS)
+        raise InputError("activation", f"{activation!r} is unknown", f"give one of {known}, or None")
+    return activation  # type: ignore[no-any-return]
+
+
+def _check_graph(classifier: Classifier) -> None:
+    """A graph is of one window."""
+    if not isinstance(classifier.module, GraphNetwork):
+        return
+    network = classifier.module.network
+    for name in ("window", "channels"):
+        wanted, captured = getattr(classifier, name), getattr(network, name)
+        if wanted != captured:
+            raise InputError(name, f"{wanted} is not what the graph was captured for", f"give {captured}")
