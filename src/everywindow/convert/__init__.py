@@ -2,5 +2,6 @@
 
 from everywindow.convert.conversion import fully_convolutional
 from everywindow.convert.network import FullyConvolutional, Geometry
+from everywindow.convert.reuse import reusing_memory
 
-__all__ = ["FullyConvolutional", "Geometry", "fully_convolutional"]
+__all__ = ["FullyConvolutional", "Geometry", "fully_convolutional", "reusing_memory"]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.errors import ConversionError
-from everywindow.geometry import Extent, Reason, Value, has_batch
+from everywindow.geometry import Extent, MapSize, Reason, Value, has_batch
 from everywindow.graph import Network, Records, output_nodes, records
 from everywindow.ops import (
     Call,
@@ -19,10 +21,14 @@ from everywindow.ops import (
     NotShared,
     axis_dim,
     emit_overload,
+    is_fresh,
+    per_item,
     rule_for,
     spread,
     windows_to_batch,
 )
+
+aten = torch.ops.aten
 
 INSTEAD = "mode='crops' scores each window by itself"
 
@@ -43,7 +49,8 @@ def fully_convolutional(network: Network, stride: tuple[int, ...] | None = None,
     graph = conversion.run()
     state = _state(network, conversion.emit.modules, graph, copy)
     geometry = _geometry(network, known, stride)
-    return FullyConvolutional(graph, state, conversion.emit.modules, geometry, known.verdict, network.channels)
+    maps = conversion.sizes()
+    return FullyConvolutional(graph, state, conversion.emit.modules, geometry, known.verdict, network.channels, maps)
 
 
 def _refuse(reason: Reason | None) -> None:
@@ -77,6 +84,25 @@ class _Conversion:
         _drop_unused(self.emit.graph)
         return self.emit.graph
 
+    def sizes(self) -> tuple[MapSize, ...]:
+        """The size of every converted value; the output comes last."""
+        order = [node for node in _needed(self.network) if isinstance(self.emit.values.get(node), Mapped)]
+        index = {node: at for at, node in enumerate(order)}
+        last = {node: max((index[user] for user in _readers(node) if user in index), default=at)
+                for node, at in index.items()}
+        return tuple(self._size(node, last[node]) for node in order)
+
+    def _size(self, node: fx.Node, last_use: int) -> MapSize:
+        mapped = self._input(node)
+        call = Call(node, self.known.values)
+        rule = rule_for(node.target)
+        macs = rule.macs(call) if rule is not None and node.op == "call_function" else 0
+        lengths = tuple(None if extent is None else mapped.value.axis(axis).n
+                        for axis, extent in enumerate(mapped.extents))
+        features = per_item(call.shape) // prod(length for length in lengths if length is not None)
+        alias = node.op == "call_function" and not is_fresh(node.target)
+        return MapSize(str(node.meta["layer"]), features, lengths, mapped.extents, macs, last_use, alias)
+
     def _convert(self, node: fx.Node, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
         if node.op == "placeholder":
             assert isinstance(value, Value)
@@ -90,7 +116,10 @@ class _Conversion:
             rule.infer(call)
         except NotShared:
             return self._as_it_stands(call, value)
-        return rule.convert(call, self.emit)
+        try:
+            return rule.convert(call, self.emit)
+        except NotShared as reason:
+            raise ConversionError(call.layer, str(reason), INSTEAD) from None
 
     def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
         """The original call on windows in the batch."""
@@ -135,7 +164,10 @@ class _Conversion:
         mapped = self._all_in_batch(mapped, layer)
         if not mapped.value.layout or not has_batch(mapped.value.layout[0]):
             raise ConversionError(layer, "the output's first dimension is not the batch", INSTEAD)
-        return self.emit.call(spread, mapped.node, self.emit.counts(range(len(self.network.window))), mapped.batched)
+        node = mapped.node
+        if len(mapped.value.layout) > 2 and not any(mapped.value.layout[2:]):
+            node = self.emit.call(aten.flatten.using_ints, node, 1)
+        return self.emit.call(spread, node, self.emit.counts(range(len(self.network.window))), mapped.batched)
 
     def _all_in_batch(self, mapped: Mapped, layer: str) -> Mapped:
         """The output with one score vector per window."""
@@ -157,6 +189,18 @@ class _Conversion:
 
 def _item(several: Any, index: int) -> Any:
     return several[index]
+
+
+def _readers(node: fx.Node) -> list[fx.Node]:
+    """The nodes that read a value, directly or through views of it."""
+    found: list[fx.Node] = []
+    waiting = [node]
+    while waiting:
+        for user in waiting.pop().users:
+            found.append(user)
+            if user.op == "call_function" and not is_fresh(user.target):
+                waiting.append(user)
+    return found
 
 
 def _needed(network: Network) -> list[fx.Node]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from everywindow.errors import InputError
-from everywindow.geometry import Verdict, WindowGrid, times
+from everywindow.geometry import MapSize, Verdict, WindowGrid, times
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class FullyConvolutional(nn.Module):
     Attributes:
         geometry: window, stride, receptive field and offset of the first window.
         verdict: whether the scores equal the crops', proved from the graph, and the layers that are the reason if not.
+        maps: the size of every value, as a function of the image's.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class FullyConvolutional(nn.Module):
         geometry: Geometry,
         verdict: Verdict,
         channels: int,
+        maps: tuple[MapSize, ...] = (),
     ) -> None:
         super().__init__()
         self.geometry = geometry
         self.verdict = verdict
         self.channels = channels
+        self.maps = maps
         self.graph = graph
         for path, module in modules.items():
             _put_module(self, path, module)

@@ -18,6 +18,8 @@ from everywindow.geometry.layout import (
     space_axes,
     without_space,
 )
+from everywindow.geometry.mapsize import MapSize, peak_elements
+from everywindow.geometry.tiles import Tile, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
@@ -31,10 +33,12 @@ __all__ = [
     "Feature",
     "Layout",
     "LocalOp",
+    "MapSize",
     "Reason",
     "Regrouping",
     "Space",
     "Spent",
+    "Tile",
     "Value",
     "Verdict",
     "WindowGrid",
@@ -43,9 +47,11 @@ __all__ = [
     "has_batch",
     "is_space",
     "joined_spent",
+    "peak_elements",
     "per_axis",
     "regroup",
     "space_axes",
+    "tiles_within",
     "times",
     "without_space",
 ]

@@ -105,16 +105,15 @@ class Value:
         """Per spatial axis what the value saw of it, gone or not; None for a value that saw nothing."""
         return self._spent(self.mapped)
 
-    def per_window(self, reason: Reason) -> Value:
-        """The value where sharing ends: positions become plain features of each window."""
+    def gone(self) -> Value:
+        """The value with positions as plain features of each window."""
         lengths = {axis: self.axis(axis).n for axis in self.mapped}
-        return replace(
-            self,
-            layout=without_space(self.layout, lengths),
-            axes=(None,) * len(self.axes),
-            unshared=self.unshared or reason,
-            spent=self.history(),
-        )
+        layout = without_space(self.layout, lengths)
+        return replace(self, layout=layout, axes=(None,) * len(self.axes), spent=self.history())
+
+    def ended(self, reason: Reason) -> Value:
+        """The value where sharing ends."""
+        return replace(self, unshared=self.unshared or reason)
 
     def flat_dim(self) -> int | None:
         """The dimension that holds every spatial axis that is still there; None where there is no such one."""

@@ -1,14 +1,16 @@
 """The captured graph of a network and the records of its values."""
 
+from everywindow.graph.activation import Activation, final_activation
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
-from everywindow.graph.evaluating import evaluating
+from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.module import GraphNetwork
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
 from everywindow.graph.records import Records, output_nodes, records
 
 __all__ = [
+    "Activation",
     "GraphNetwork",
     "Network",
     "Records",
@@ -17,6 +19,8 @@ __all__ = [
     "decode",
     "encode",
     "evaluating",
+    "final_activation",
     "output_nodes",
+    "precision",
     "records",
 ]

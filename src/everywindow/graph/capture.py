@@ -13,7 +13,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
 from everywindow.errors import CaptureError
-from everywindow.graph.evaluating import evaluating
+from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.functionalise import functionalise
 from everywindow.graph.layers import layer_name
 from everywindow.graph.module import GraphNetwork
@@ -45,7 +45,7 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
 
 
 def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
-    dtype, device = _precision(module)
+    dtype, device = precision(module)
     example = torch.zeros((2, channels, *window), dtype=dtype, device=device)
     try:
         with evaluating(module), warnings.catch_warnings(), torch.no_grad():
@@ -61,14 +61,6 @@ def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> Expo
             "check window and channels; a network whose code depends on the values can only run as crops",
         ) from error
     return program
-
-
-def _precision(module: nn.Module) -> tuple[torch.dtype, torch.device]:
-    """Dtype and device of the module's weights; the defaults where it has none."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype, tensor.device
-    return torch.get_default_dtype(), torch.device("cpu")
 
 
 def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> None:

@@ -1,10 +1,11 @@
-"""Running a module in evaluation mode and leaving it as it was."""
+"""A module as it stands: its precision, and running it in evaluation mode."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -18,3 +19,11 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     finally:
         for child, mode in modes:
             child.training = mode
+
+
+def precision(module: nn.Module) -> tuple[torch.dtype, torch.device]:
+    """Dtype and device of the module's weights; the defaults where it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype, tensor.device
+    return torch.get_default_dtype(), torch.device("cpu")

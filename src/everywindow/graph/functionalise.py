@@ -8,22 +8,10 @@ anything else :func:`functionalise` leaves the graph alone and says so.
 
 from __future__ import annotations
 
-import operator
-
 import torch
 from torch import fx
 
-_FRESH = frozenset(
-    f"aten::{name}"
-    for name in (
-        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
-        "adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d batch_norm conv1d conv2d conv3d einsum group_norm "
-        "hardswish instance_norm layer_norm linear log_softmax matmul max_pool1d max_pool2d max_pool3d prelu "
-        "scaled_dot_product_attention softmax"
-    ).split()
-)
-"""Composite operations whose result never shares memory with their input."""
-
+from everywindow.ops import is_fresh
 
 def functionalise(graph: fx.Graph) -> bool:
     """Replace every in-place operation; False, and the graph unchanged, where one of them is not of the plain kind."""
@@ -59,26 +47,13 @@ def _alias_families(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:
     """Nodes that may share memory, by node."""
     families: dict[fx.Node, set[fx.Node]] = {node: {node} for node in graph.nodes}
     for node in graph.nodes:
-        if node.op != "call_function" or not _may_alias(node):
+        if node.op != "call_function" or is_fresh(node.target):
             continue
         for source in node.all_input_nodes:
             merged = families[node] | families[source]
             for member in merged:
                 families[member] = merged
     return families
-
-
-def _may_alias(node: fx.Node) -> bool:
-    if node.target is operator.getitem:
-        return True
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return False
-    schema = node.target._schema
-    if schema.name in _FRESH:
-        return False
-    returns_alias = any(value.alias_info is not None for value in schema.returns)
-    composite = node.target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
-    return returns_alias or composite or torch.Tag.maybe_aliasing_or_mutating in node.target.tags
 
 
 def _keeps_dtype(node: fx.Node) -> bool:

@@ -23,7 +23,6 @@ from everywindow.ops import (
     is_random,
     layout_by_shape,
     rule_for,
-    shape_of,
 )
 
 Values = dict[fx.Node, Value | tuple[Value, ...] | None]
@@ -162,30 +161,46 @@ def _constant(node: fx.Node, sized: set[fx.Node], axes: int) -> Value | None:
 
 def _per_window(call: Call, why: str) -> Value | tuple[Value, ...]:
     """The record where sharing ends; behind a reduction over the window the call just runs as it stands."""
-    inputs = [value for node in call.inputs for value in _several(call.values[node])]
-    ended = [value.per_window(call.because(why)) if value.mapped else value for value in inputs]
-    first = ended[0]
-    merged = Value(
-        (),
-        (None,) * len(first.axes),
-        tuple(dict.fromkeys(reason for value in ended for reason in value.reasons)),
-        any(value.inexact for value in ended),
-        next((value.unshared for value in ended if value.unshared), None),
-        next((value.unproved for value in ended if value.unproved), None),
-        reduce(lambda spent, value: joined_spent(Value((), value.axes, spent=spent), value), ended, first.spent),
-    )
-    layouts = [layout_by_shape(shape, first.layout, _input_shape(call)) for shape in call.shapes]
-    found = tuple(replace(merged, layout=layout) for layout in layouts)
+    pairs = [(value, shape) for node in call.inputs for value, shape in _several(node, call)]
+    merged = _merged([value for value, _ in pairs], call.because(why))
+    found = tuple(_shaped(merged, shape, pairs) for shape in call.shapes)
     return found if isinstance(call.node.meta["shape"], list) else found[0]
 
 
-def _input_shape(call: Call) -> tuple[int, ...]:
-    shape = call.inputs[0].meta["shape"]
-    return tuple(shape[0]) if isinstance(shape, list) else shape_of(call.inputs[0])
+def _merged(inputs: list[Value], reason: Reason) -> Value:
+    """What the inputs' records say together, before layout and axes."""
+    ends_here = reason if any(value.mapped for value in inputs) else None
+    first = inputs[0]
+    return Value(
+        (),
+        (None,) * len(first.axes),
+        tuple(dict.fromkeys(reason for value in inputs for reason in value.reasons)),
+        any(value.inexact for value in inputs),
+        next((value.unshared for value in inputs if value.unshared), ends_here),
+        next((value.unproved for value in inputs if value.unproved), None),
+        reduce(_seen_together, inputs[1:], first).history(),
+    )
 
 
-def _several(value: Value | tuple[Value, ...] | None) -> tuple[Value, ...]:
-    return value if isinstance(value, tuple) else () if value is None else (value,)
+def _seen_together(a: Value, b: Value) -> Value:
+    return replace(a, axes=(None,) * len(a.axes), spent=joined_spent(a.gone(), b.gone()))
+
+
+def _shaped(merged: Value, shape: tuple[int, ...], inputs: list[tuple[Value, tuple[int, ...]]]) -> Value:
+    """The record of an output; one that is shaped like an input keeps that input's axes, which tell its stride."""
+    for value, input_shape in inputs:
+        if input_shape == shape and value.mapped:
+            return replace(merged, layout=value.layout, axes=value.axes, spent=value.spent)
+    first, first_shape = inputs[0]
+    return replace(merged, layout=layout_by_shape(shape, first.gone().layout, first_shape))
+
+
+def _several(node: fx.Node, call: Call) -> list[tuple[Value, tuple[int, ...]]]:
+    """The records and shapes of an input, which may be several values."""
+    value, shape = call.values[node], node.meta["shape"]
+    if isinstance(value, tuple):
+        return [(item, tuple(size)) for item, size in zip(value, shape, strict=True)]
+    return [] if value is None else [(value, tuple(shape))]
 
 
 def _each(value: Value | tuple[Value, ...], change: Callable[[Value], Value]) -> Value | tuple[Value, ...]:

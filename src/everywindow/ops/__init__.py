@@ -1,5 +1,6 @@
 """Everything the project knows about an operation, in one place: records, conversion, mult-adds."""
 
+from everywindow.ops.aliasing import is_fresh
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.functional import spread, windows_to_batch
@@ -21,6 +22,7 @@ __all__ = [
     "Rule",
     "axis_dim",
     "emit_overload",
+    "is_fresh",
     "is_random",
     "layout_by_shape",
     "per_item",

@@ -31,7 +31,7 @@ class Linear(Rule):
         if has_batch(last):
             raise MixesBatch("a fully connected layer takes as features")
         if space_axes((last,)):
-            value = plain_value(value, "a fully connected layer")
+            value = plain_value(value, "a fully connected layer", tokens=True)
         return replace(value, layout=(*value.layout[:-1], feature_dim(call.shape[-1])))
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
@@ -39,7 +39,7 @@ class Linear(Rule):
         if not space_axes(mapped.value.layout[-1:]):
             return emit_verbatim(call, emit, mapped, value)
         if len(mapped.value.layout) > 2:
-            mapped = emit.plain(mapped, plain_value(mapped.value, "a fully connected layer"))
+            mapped = emit.plain(mapped, plain_value(mapped.value, "a fully connected layer", tokens=True))
             return emit_verbatim(call, emit, mapped, value)
         return _whole_window(call, emit, mapped, value)
 
@@ -83,14 +83,14 @@ class MatrixProduct(Rule):
         if has_batch(value.layout[-1]):
             raise MixesBatch("a matrix product takes as features")
         if space_axes((value.layout[-1],)):
-            value = plain_value(value, "a matrix product")
+            value = plain_value(value, "a matrix product", tokens=True)
         tail = (feature_dim(call.shape[-1]),) if len(shape_of(right)) == 2 else ()
         return replace(value, layout=(*value.layout[:-1], *tail))
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped, value = emit.mapped(call.inputs[0]), self.infer(call)
         if space_axes(mapped.value.layout[-1:]):
-            mapped = emit.plain(mapped, plain_value(mapped.value, "a matrix product"))
+            mapped = emit.plain(mapped, plain_value(mapped.value, "a matrix product", tokens=True))
         if "addmm" in str(call.target):
             return self._added(call, emit, mapped, value)
         target = torch.ops.aten.matmul.default

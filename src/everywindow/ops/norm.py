@@ -37,7 +37,9 @@ class BatchNorm(Rule):
         path = _module_path(call)
         if path is None or path in emit.modules:
             return emit_verbatim(call, emit, mapped, value)
-        return replace(mapped, node=emit.module(path, _module(call, mapped), mapped.node))
+        node = emit.module(path, _module(call, mapped), mapped.node)
+        node.meta["fresh"] = True
+        return replace(mapped, node=node)
 
     def _native(self, call: Call) -> bool:
         return call.target is torch.ops.aten._native_batch_norm_legit_no_training.default

@@ -41,7 +41,8 @@ class Opaque(Rule):
         "pixel_unshuffle.default im2col.default index.Tensor index_select.default expand.default repeat.default "
         "tile.default unfold.default max_pool2d_with_indices.default max_pool3d_with_indices.default "
         "expand_as.default broadcast_to.default gather.default linalg_norm.default cosine_similarity.default "
-        "max.dim min.dim argmin.default any.dim all.dim repeat_interleave.self_int"
+        "max.dim min.dim argmin.default any.dim all.dim repeat_interleave.self_int slice_scatter.default "
+        "select_scatter.default"
     )
 
     def infer(self, call: Call) -> Value:
@@ -51,7 +52,7 @@ class Opaque(Rule):
         if any(call.value(node).mapped for node in call.inputs):
             raise NotShared(f"{_name(call)} looks at the whole window or is not converted yet")
         layout = layout_by_shape(call.shape, first.layout, shape_of(call.inputs[0]))
-        if not any(has_batch(dim) for dim in layout):
+        if any(map(has_batch, first.layout)) and not any(map(has_batch, layout)):
             raise MixesBatch(f"{_name(call)} runs over")
         return replace(first, layout=layout)
 
@@ -64,6 +65,19 @@ class Opaque(Rule):
     def _check(self, call: Call, node: fx.Node) -> None:
         if has_batch(call.value(node).layout[-1]):
             raise MixesBatch(f"{_name(call)} runs over")
+
+
+class Creation(Rule):
+    """Tensors made with the dtype and device of another one, whose values they do not take."""
+
+    targets = overloads("new_zeros.default new_ones.default new_full.default new_empty.default new_tensor.default")
+
+    def infer(self, call: Call) -> Value:
+        like = call.value(call.inputs[0])
+        return Value(layout_by_shape(call.shape, (), ()), (None,) * len(like.axes))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        raise NotShared(f"{_name(call)} makes a tensor of the window's size")
 
 
 class Attention(Opaque):

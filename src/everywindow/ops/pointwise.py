@@ -39,6 +39,9 @@ class Pointwise(Rule):
         converted = {node: mapped.node for node, mapped in zip(call.inputs, inputs, strict=True)}
         arguments = [emit.argument(argument, converted) for argument in call.arguments.values()]
         node = emit_overload(call, emit, arguments)
+        first = call.node.all_input_nodes[0]
+        alike = all(source.meta.get("dtype") == call.node.meta["dtype"] for source in call.node.all_input_nodes)
+        node.meta["fills_first"] = alike and first in call.inputs and shape_of(first) == call.shape
         return replace(inputs[0], node=node, value=self.infer(call))
 
     def _plain_values(self, call: Call) -> list[Value]:

@@ -164,7 +164,7 @@ class AdaptiveMaxPooling(AdaptivePooling):
 
     def infer(self, call: Call) -> tuple[Value, ...]:
         value = self._value(call)
-        return value, value.per_window(call.because("the places of the maxima count from the window's corner"))
+        return value, value.ended(call.because("the places of the maxima count from the window's corner"))
 
     def convert(self, call: Call, emit: Emitter) -> tuple[Mapped, ...]:
         maximum = super().convert(call, emit)

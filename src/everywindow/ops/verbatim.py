@@ -7,14 +7,16 @@ from typing import Any
 
 from torch import fx
 
-from everywindow.geometry import Layout, Reason, Value, feature_dim, space_axes
+from everywindow.geometry import Layout, Value, feature_dim, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import is_in_place, physical_dim
+from everywindow.ops.form import physical_dim
 from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads, refuse_batch, shape_of
 
 
-def plain_value(value: Value, doing: str) -> Value:
+def plain_value(value: Value, doing: str, tokens: bool = False) -> Value:
     """The record of a value once every window has its own tensor.
+
+    Only a flattened vector is taken apart like this; with ``tokens`` also positions that stand beside features.
 
     Raises:
         NotShared: its positions are not all in one flattened dimension.
@@ -22,10 +24,9 @@ def plain_value(value: Value, doing: str) -> Value:
     if not value.mapped:
         return value
     at = value.flat_dim()
-    if at in (None, 0) or is_in_place(value.layout) and len(value.mapped) > 1:
+    if at in (None, 0) or (len(value.layout) > 2 and not tokens):
         raise NotShared(f"{doing} over the positions of the window")
-    separate = value.per_window(Reason("", ""))
-    return replace(value.reduced(value.mapped, separate.layout), unshared=value.unshared)
+    return value.reduced(value.mapped, value.gone().layout)
 
 
 def emit_verbatim(call: Call, emit: Emitter, mapped: Mapped, value: Value, **changed: Any) -> Mapped:

@@ -1,0 +1,74 @@
+"""Run a trained classifier on every window of an image of any size, and compute once what the windows share.
+
+>>> import everywindow as ew
+>>> from torch import nn
+>>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 4, 10))
+>>> ew.convolutionalize(net, window=8).verdict.exact
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from everywindow.errors import (
+    CaptureError,
+    ConversionError,
+    DependencyError,
+    EverywindowError,
+    IndependenceError,
+    InputError,
+    ModelError,
+    TrustError,
+)
+
+if TYPE_CHECKING:
+    from everywindow.api import (
+        Classifier,
+        Comparison,
+        Cost,
+        FullyConvolutional,
+        ScoreMap,
+        compare,
+        convolutionalize,
+        cost,
+        load,
+        scan,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CaptureError",
+    "Classifier",
+    "Comparison",
+    "ConversionError",
+    "Cost",
+    "DependencyError",
+    "EverywindowError",
+    "FullyConvolutional",
+    "IndependenceError",
+    "InputError",
+    "ModelError",
+    "ScoreMap",
+    "TrustError",
+    "compare",
+    "convolutionalize",
+    "cost",
+    "load",
+    "scan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions that need torch are imported when they are first asked for."""
+    if name in __all__:
+        value = getattr(import_module("everywindow.api"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'everywindow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

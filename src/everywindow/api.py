@@ -1,0 +1,236 @@
+"""The contract's functions; no logic of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from everywindow.convert import FullyConvolutional, fully_convolutional
+from everywindow.costing import Cost, cost_table
+from everywindow.engines import Prepared, Run, default_stride, prepare, run
+from everywindow.errors import ConversionError, InputError
+from everywindow.geometry import WindowGrid, per_axis
+from everywindow.graph import captured, final_activation
+from everywindow.io import Image, read_image
+from everywindow.models import Classifier, as_classifier, load
+from everywindow.report import Comparison, ModeRun, ScoreMap
+
+Sizes = int | Sequence[int]
+Model = Classifier | nn.Module
+
+
+def convolutionalize(
+    classifier: Model, window: Sizes | None = None, stride: Sizes | None = None, channels: int | None = None
+) -> FullyConvolutional:
+    """The classic conversion: a trainable module that scores every window of images of any size in one pass.
+
+    Args:
+        classifier: a ``Classifier``, or a module with its ``window``.
+        window: input size that it was trained for, in pixels, one for all axes or one per axis.
+        stride: pixels between neighbouring windows; the network's stride by default. Finer ones work by dilation.
+        channels: input channels of a bare module, seen from its first convolution by default.
+
+    Returns:
+        A module with the original's parameters (copied, same names and shapes), ``geometry`` and ``verdict``.
+
+    Raises:
+        ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
+        CaptureError: the module's code cannot be followed.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 4, 10))
+    >>> fcn = convolutionalize(net, window=8)
+    >>> fcn(torch.zeros(1, 1, 12, 10)).shape, fcn.verdict.exact
+    (torch.Size([1, 10, 5, 3]), True)
+    """
+    known = as_classifier(classifier, window, channels)
+    network = captured(known.module, known.window, known.channels)
+    steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    return fully_convolutional(network, steps)
+
+
+def scan(
+    classifier: Model,
+    image: Any,
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    mode: str | None = None,
+    pad: Sizes | None = None,
+    scale: float | None = None,
+    output: int | str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    progress: bool | None = None,
+) -> ScoreMap:
+    """The classifier's score at every window of an image.
+
+    Args:
+        classifier: a ``Classifier``, or a module with its ``window``.
+        image: a path, an array ``[H, W]`` or ``[H, W, C]``, or a normalised tensor ``[C, H, W]`` (other numbers of
+            spatial axes alike).
+        window, stride: in pixels, one for all axes or one per axis; the network's stride by default.
+        mode: ``"crops"`` (the original network on each window), ``"fcn"`` (the converted network in one pass), or
+            None: one pass where it is proved to equal the crops, crops otherwise.
+        pad: pixels to widen the image by first; offsets then start below 0.
+        scale: factor to resize the image by first.
+        output: which of several outputs, by index or key.
+        device, dtype: the module's own by default.
+        memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
+        progress: whether to show a bar on stderr; where that is a terminal, by default.
+
+    Raises:
+        InputError: an argument or image that cannot be used.
+        ConversionError: ``mode="fcn"`` and the network has no plain conversion.
+        IndependenceError: the network mixes the items of a batch or draws random numbers.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> m = scan(net, torch.zeros(1, 12, 10), window=8)
+    >>> m.scores.shape, m.mode, m.verdict.exact
+    (torch.Size([2, 5, 3]), 'fcn', True)
+    """
+    known = as_classifier(classifier, window)
+    read = _read(known, image, pad, scale)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    finished = run(
+        prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
+    )
+    return _score_map(known, prepared, read, finished, output)
+
+
+def compare(
+    classifier: Model,
+    image: Any,
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    modes: Sequence[str] = ("crops", "fcn"),
+    pad: Sizes | None = None,
+    scale: float | None = None,
+    output: int | str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    progress: bool | None = None,
+) -> Comparison:
+    """Several modes on one image: differences from the crops, agreement of the top class, seconds, mult-adds.
+
+    The crops are run in any case, as the reference. Arguments and errors are those of :func:`scan`.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> compare(net, torch.randn(1, 12, 10), window=8).run("fcn").agreement
+    1.0
+    """
+    known = as_classifier(classifier, window)
+    read = _read(known, image, pad, scale)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    wanted = ("crops", *(mode for mode in dict.fromkeys(modes) if mode != "crops"))
+    runs = [
+        run(prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress)
+        for mode in wanted
+    ]
+    return Comparison(tuple(_mode_run(finished, runs[0]) for finished in runs), runs[0].grid.total)
+
+
+def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stride: Sizes | None = None) -> Cost:
+    """Parameters and mult-adds per layer and mode, before anything runs.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> cost(net, image_size=12, window=8, stride=4).macs
+    {'crops': 6912, 'fcn': 6912}
+    """
+    known = as_classifier(classifier, window)
+    prepared = prepare(known.module, known.window, known.channels)
+    if prepared.network is None:
+        raise ConversionError("network", prepared.why_not, "its cost cannot be counted")
+    axes = len(known.window)
+    steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
+    grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)
+    try:
+        maps = fully_convolutional(prepared.network, steps, copy=False).maps
+    except ConversionError:
+        maps = None
+    return cost_table(prepared.network, grid, maps)
+
+
+def _listed(sizes: Sizes) -> int | tuple[int, ...]:
+    return sizes if isinstance(sizes, int) else tuple(sizes)
+
+
+def _read(known: Classifier, image: Any, pad: Sizes | None, scale: float | None) -> Image:
+    return read_image(
+        image,
+        channels=known.channels,
+        ndim=len(known.window),
+        mean=known.mean,
+        std=known.std,
+        scale=scale,
+        pad=pad,
+    )
+
+
+def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Any) -> ScoreMap:
+    offsets = zip(finished.grid.offsets, read.pad, strict=True)
+    classes = known.classes
+    if classes is not None and len(classes) != len(finished.scores):
+        raise InputError(
+            "classes", f"{len(classes)} names for {len(finished.scores)} scores", "give one name per class"
+        )
+    return ScoreMap(
+        scores=finished.scores,
+        offsets=tuple(tuple(first - pad for first in axis) for axis, pad in offsets),
+        window=known.window,
+        stride=finished.grid.stride,
+        mode=finished.plan.mode,
+        verdict=finished.verdict,
+        activation=_activation(known, prepared, finished.scores),
+        classes=classes,
+        image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
+        plan=finished.plan,
+        scale=read.scale,
+        path=read.path,
+        seconds=finished.seconds,
+        picture=read.picture,
+    )
+
+
+def _activation(known: Classifier, prepared: Prepared, scores: Tensor) -> Any:
+    if known.activation is not None:
+        return known.activation
+    if prepared.network is None:
+        return "sigmoid" if len(scores) == 1 else "softmax"
+    return final_activation(prepared.network)
+
+
+def _mode_run(finished: Run, crops: Run) -> ModeRun:
+    reference = crops.scores.double()
+    difference = float((finished.scores.double() - reference).abs().max())
+    flat = reference.flatten(1)
+    spread = float((flat.amax(1) - flat.amin(1)).max())
+    same = (finished.scores.argmax(0) == crops.scores.argmax(0)).double().mean()
+    return ModeRun(
+        mode=finished.plan.mode,
+        seconds=finished.seconds,
+        macs=finished.plan.macs or 0,
+        verdict=finished.verdict,
+        max_difference=difference,
+        relative_difference=difference / spread if spread else difference,
+        agreement=float(same),
+    )
+
+
+__all__ = [
+    "Classifier",
+    "Comparison",
+    "Cost",
+    "FullyConvolutional",
+    "ScoreMap",
+    "compare",
+    "convolutionalize",
+    "cost",
+    "load",
+    "scan",
+]

@@ -1,0 +1,59 @@
+"""A converted network for inference, which overwrites values that nobody reads again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+
+from everywindow.convert.network import FullyConvolutional
+from everywindow.ops import is_fresh
+
+aten = torch.ops.aten
+
+IN_PLACE: dict[Any, Any] = {
+    aten.relu.default: aten.relu_.default,
+    aten.hardtanh.default: aten.hardtanh_.default,
+    aten.hardswish.default: aten.hardswish_.default,
+    aten.hardsigmoid.default: aten.hardsigmoid_.default,
+    aten.silu.default: aten.silu_.default,
+    aten.gelu.default: aten.gelu_.default,
+    aten.sigmoid.default: aten.sigmoid_.default,
+    aten.tanh.default: aten.tanh_.default,
+    aten.leaky_relu.default: aten.leaky_relu_.default,
+    aten.elu.default: aten.elu_.default,
+    aten.add.Tensor: aten.add_.Tensor,
+}
+"""Elementwise operations and those that overwrite their first input."""
+
+
+def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
+    """The same network, sharing its weights, with elementwise operations in place where that changes nothing.
+
+    For use without gradients and in evaluation mode.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    graph.output(graph.graph_copy(fcn.graph, copies))
+    for node in graph.nodes:
+        if node.target in IN_PLACE and _may_overwrite(node):
+            node.target = IN_PLACE[node.target]
+    shared = {**dict(fcn.named_parameters(remove_duplicate=False)), **dict(fcn.named_buffers(remove_duplicate=False))}
+    modules = {str(node.target): fcn.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
+    state = {name: tensor for name, tensor in shared.items() if name.rpartition(".")[0] not in modules}
+    return FullyConvolutional(graph, state, modules, fcn.geometry, fcn.verdict, fcn.channels, fcn.maps)
+
+
+def _may_overwrite(node: fx.Node) -> bool:
+    """Whether the first input is a value of its own that only this node reads, and that the result fits into."""
+    source = node.args[0]
+    if not isinstance(source, fx.Node) or len(source.users) != 1:
+        return False
+    if node.target is aten.add.Tensor and not (node.meta.get("fills_first") and node.args[0] is not node.args[1]):
+        return False
+    return source.op == "call_module" and _is_norm(source) or source.op == "call_function" and is_fresh(source.target)
+
+
+def _is_norm(node: fx.Node) -> bool:
+    return bool(node.meta.get("fresh"))

@@ -1,0 +1,136 @@
+"""The reference: the original network on each window, in batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from everywindow.engines.memory import largest_batch
+from everywindow.engines.output import Output, picked, score_vectors
+from everywindow.engines.progress import Progress
+from everywindow.engines.tuning import Setting, Tuner, memory_formats, tuner_for
+from everywindow.geometry import WindowGrid, times
+from everywindow.graph import evaluating
+
+START = 8
+LARGEST = 256
+"""Batch sizes between which the best is looked for."""
+
+
+def run_crops(
+    module: nn.Module,
+    pixels: Tensor,
+    grid: WindowGrid,
+    *,
+    batched: bool,
+    window_bytes: int,
+    limit: int,
+    output: Output = None,
+    progress: bool | None = None,
+) -> tuple[Tensor, Setting]:
+    """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, and the batch and memory format chosen.
+
+    Args:
+        module: the original network, with its device and dtype.
+        batched: whether windows may share a batch, which needs a proof that the network treats them apart.
+        window_bytes: bytes of values that one window takes.
+        limit: bytes that all may take.
+
+    Raises:
+        InputError: the limit is too small for one window, or the output is no score vector.
+    """
+    largest = min(LARGEST, grid.total, largest_batch(limit, window_bytes, f"a window of {times(grid.window)}"))
+    tuner = _tuner(module, pixels, grid, largest if batched else 1)
+    scores: Tensor | None = None
+    done = 0
+    positions = list(grid.positions())
+    with evaluating(module), torch.inference_mode(), Progress(grid.total, "crops", progress) as bar:
+        runner = _Runner(module)
+        while done < grid.total:
+            setting = _within(tuner.next(), largest if batched else 1)
+            chosen = positions[done : done + setting[0]]
+            started = time.perf_counter()
+            vectors = score_vectors(picked(runner(_crops(pixels, grid, chosen, setting[1]), setting[1]), output))
+            _synchronise(pixels.device)
+            if len(chosen) == setting[0]:
+                tuner.record(setting, len(chosen) / (time.perf_counter() - started))
+            scores = vectors.new_empty((grid.total, vectors.shape[1])) if scores is None else scores
+            scores[done : done + len(chosen)] = vectors
+            done += len(chosen)
+            bar.update(len(chosen))
+    assert scores is not None
+    return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest if batched else 1)
+
+
+def _tuner(module: nn.Module, pixels: Tensor, grid: WindowGrid, largest: int) -> Tuner:
+    formats = memory_formats(len(grid.window))
+    fresh = Tuner(formats, start=min(START, largest), largest=LARGEST if largest > 1 else 1, grows=largest > 1)
+    key = ("crops", grid.window, pixels.dtype, str(pixels.device), torch.get_num_threads(), fresh.start)
+    return tuner_for(module, key, fresh)
+
+
+def _within(setting: Setting, largest: int) -> Setting:
+    return min(setting[0], largest), setting[1]
+
+
+def _crops(pixels: Tensor, grid: WindowGrid, positions: list[tuple[int, ...]], memory_format: str) -> Tensor:
+    """The windows as a new tensor ``[batch, C, *window]``: the network may write on it."""
+    batch = torch.stack([pixels[(slice(None), *_box(start, grid.window))] for start in positions])
+    return batch.contiguous(memory_format=torch_format(memory_format, batch.ndim))
+
+
+def _box(start: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(first, first + size) for first, size in zip(start, window, strict=True))
+
+
+def torch_format(name: str, ndim: int) -> torch.memory_format:
+    """torch's memory format for tensors of so many dimensions."""
+    if name == "contiguous":
+        return torch.contiguous_format
+    return {4: torch.channels_last, 5: torch.channels_last_3d}[ndim]
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class _Runner:
+    """Calls the module with its kernels in the batch's memory format, and leaves its own weights alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._weights: dict[str, dict[str, Tensor]] = {}
+
+    def __call__(self, batch: Tensor, memory_format: str) -> Any:
+        if memory_format not in self._weights:
+            self._weights = {memory_format: formatted_weights(dict(self._module.named_parameters()), memory_format)}
+        weights = self._weights[memory_format]
+        return torch.func.functional_call(self._module, weights, (batch,)) if weights else self._module(batch)
+
+
+def formatted_weights(weights: dict[str, Tensor], memory_format: str) -> dict[str, Tensor]:
+    """The kernels that lie differently in a memory format, laid out for it."""
+    if memory_format == "contiguous":
+        return {}
+    kernels = {name: weight for name, weight in weights.items() if weight.ndim in (4, 5)}
+    return {
+        name: weight.detach().contiguous(memory_format=torch_format(memory_format, weight.ndim))
+        for name, weight in kernels.items()
+    }
+
+
+@contextmanager
+def quiet_tf32() -> Iterator[None]:
+    """No TF32 in matrix products and convolutions while inside."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn

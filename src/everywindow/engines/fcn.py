@@ -1,0 +1,104 @@
+"""One pass of the converted network over the image, or over tiles of it where memory asks for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from everywindow.convert import FullyConvolutional, reusing_memory
+from everywindow.costing import fcn_macs, fcn_peak_bytes
+from everywindow.engines.crops import formatted_weights, torch_format
+from everywindow.engines.memory import SCRATCH, largest_batch
+from everywindow.engines.output import Output, picked, require_vectors
+from everywindow.engines.progress import Progress
+from everywindow.engines.tuning import Tuner, memory_formats, tuner_for
+from everywindow.geometry import Tile, WindowGrid, tiles_within
+
+
+def run_fcn(
+    fcn: FullyConvolutional,
+    module: nn.Module,
+    pixels: Tensor,
+    seen: Sequence[tuple[int, int]],
+    *,
+    limit: int,
+    output: Output = None,
+    progress: bool | None = None,
+) -> tuple[Tensor, list[Tile], str]:
+    """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, the tiles, and the memory format chosen.
+
+    Args:
+        fcn: the converted network, which shares the weights of ``module``.
+        module: the original network, with which measured choices are kept.
+        seen: per axis, what a window's score sees (see :func:`everywindow.geometry.tiles_within`).
+        limit: bytes that values may take.
+
+    Raises:
+        InputError: the limit is too small for one window's tile, or the output is no score map.
+    """
+    grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
+    tiles = _tiles(fcn, grid, seen, limit, pixels.element_size())
+    formats = tuple(reversed(memory_formats(len(grid.window))))
+    key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
+    tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
+    scores: Tensor | None = None
+    fcn.eval()
+    with torch.inference_mode(), Progress(grid.total, "fcn", progress) as bar:
+        passes = {name: _Pass(fcn, name) for name in formats}
+        for tile in tiles:
+            setting = tuner.next()
+            started = time.perf_counter()
+            part = _scores(picked(passes[setting[1]](_region(pixels, tile)), output), len(grid.counts))
+            rate = max(1, fcn_macs(fcn.maps, fcn.geometry.grid(tile.size))) / (time.perf_counter() - started)
+            tuner.record(setting, rate)
+            part = part[(slice(None), *tile.wanted())]
+            if len(tiles) == 1:
+                scores = part
+                bar.update(grid.total)
+                break
+            scores = part.new_empty((len(part), *grid.counts)) if scores is None else scores
+            scores[(slice(None), *(slice(*span) for span in tile.windows))] = part
+            bar.update(part[0].numel())
+    assert scores is not None
+    return scores.clone(), tiles, setting[1]
+
+
+def _tiles(
+    fcn: FullyConvolutional, grid: WindowGrid, seen: Sequence[tuple[int, int]], limit: int, itemsize: int
+) -> list[Tile]:
+    def peak(size: tuple[int, ...]) -> int:
+        return fcn_peak_bytes(fcn.maps, fcn.geometry.grid(size), itemsize)
+
+    tiles = tiles_within(grid, seen, lambda size: peak(size) * SCRATCH <= limit)
+    largest_batch(limit, max(peak(tile.size) for tile in tiles), "the smallest tile")
+    return tiles
+
+
+def _region(pixels: Tensor, tile: Tile) -> Tensor:
+    return pixels[(slice(None), *(slice(*span) for span in tile.pixels))].unsqueeze(0)
+
+
+def _scores(scores: Tensor, axes: int) -> Tensor:
+    """``[K, *counts]`` of a batch of one; positions of size 1 that the output has beside are dropped."""
+    lead, counts = scores.shape[: scores.ndim - axes], scores.shape[scores.ndim - axes :]
+    require_vectors(tuple(lead))
+    return scores.reshape(-1, *counts)
+
+
+class _Pass:
+    """The converted network with kernels and input in one memory format, reusing memory where nobody can tell."""
+
+    def __init__(self, fcn: FullyConvolutional, memory_format: str) -> None:
+        self._run = reusing_memory(fcn)
+        self._format = memory_format
+        self._fcn = fcn
+        self._weights: dict[str, Tensor] | None = None
+
+    def __call__(self, image: Tensor) -> object:
+        if self._weights is None:
+            self._weights = formatted_weights(dict(self._fcn.named_parameters()), self._format)
+        image = image.contiguous(memory_format=torch_format(self._format, image.ndim))
+        return torch.func.functional_call(self._run, self._weights, (image,)) if self._weights else self._run(image)

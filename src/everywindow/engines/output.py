@@ -1,0 +1,55 @@
+"""The scores among what a network puts out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from everywindow.errors import InputError
+
+Output = int | str | None
+"""Which of several outputs: an index, a key, or the first."""
+
+
+def picked(outputs: Any, output: Output = None) -> Tensor:
+    """One tensor of a network's output (the first by default).
+
+    Raises:
+        InputError: no such output.
+    """
+    if isinstance(outputs, torch.Tensor):
+        if output not in (None, 0):
+            raise InputError("output", f"the network has one output, not {output!r}", "leave output= out")
+        return outputs
+    items: list[Any] = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
+    names: list[Any] = list(outputs) if isinstance(outputs, Mapping) else list(range(len(items)))
+    wanted = names[0] if output is None and names else output
+    if wanted not in names:
+        raise InputError("output", f"{output!r} is none of {names}", "give one of them")
+    return picked(items[names.index(wanted)])
+
+
+def score_vectors(scores: Tensor) -> Tensor:
+    """Scores of a batch of windows as ``[N, K]``; ``[N]`` and ``[N, K, 1, 1]`` are taken too.
+
+    Raises:
+        InputError: more than one position per window.
+    """
+    require_vectors(tuple(scores.shape))
+    return scores.reshape(len(scores), -1)
+
+
+def require_vectors(shape: tuple[int, ...]) -> None:
+    """Raise InputError where an output of this shape is not one vector of scores per window."""
+    if not shape:
+        raise InputError("output", "the network puts out one number for the whole batch", "give one per image")
+    if prod(shape[2:]) != 1:
+        raise InputError(
+            "output",
+            f"shape {shape} is not one vector of scores per window",
+            "end the network with a pooling, or choose another output=",
+        )

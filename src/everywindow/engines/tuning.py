@@ -1,0 +1,89 @@
+"""Choosing settings by measuring them on the work itself."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+Setting = tuple[int, str]
+"""Batch size and memory format."""
+
+
+@dataclass
+class Tuner:
+    """Tries settings on real batches until the best is found; every trial is part of the work.
+
+    The search starts from a middle batch in each memory format, then follows the better format to larger and
+    smaller batches while they gain. A setting's first batch warms up and is not counted.
+
+    >>> tuner = Tuner(("contiguous",), start=4, largest=4, grows=False)
+    >>> tuner.next()
+    (4, 'contiguous')
+    >>> tuner.record((4, "contiguous"), 10.0); tuner.record((4, "contiguous"), 12.0)
+    >>> tuner.best
+    (4, 'contiguous')
+    """
+
+    formats: tuple[str, ...]
+    start: int
+    largest: int
+    grows: bool = True
+    rates: dict[Setting, list[float]] = field(default_factory=dict)
+
+    def next(self) -> Setting:
+        """The setting to use for the next batch."""
+        for candidate in self._candidates():
+            if len(self.rates.get(candidate, ())) < 2:
+                return candidate
+        return self.best
+
+    @property
+    def best(self) -> Setting:
+        """The fastest setting so far."""
+        measured = {setting: _rate(rates) for setting, rates in self.rates.items() if rates}
+        return max(measured, key=measured.__getitem__) if measured else (self.start, self.formats[0])
+
+    def record(self, setting: Setting, items_per_second: float) -> None:
+        """Add a measurement of a full batch."""
+        self.rates.setdefault(setting, []).append(items_per_second)
+
+    def _candidates(self) -> list[Setting]:
+        found: list[Setting] = [(self.start, memory_format) for memory_format in self.formats]
+        if not self.grows or any(len(self.rates.get(setting, ())) < 2 for setting in found):
+            return found
+        memory_format = max(found, key=lambda setting: _rate(self.rates[setting]))[1]
+        return found + self._walk(memory_format, 2) + self._walk(memory_format, 0.5)
+
+    def _walk(self, memory_format: str, factor: float) -> list[Setting]:
+        """Batches ever larger (or smaller), up to the first that does not gain."""
+        steps: list[Setting] = []
+        before = (self.start, memory_format)
+        while True:
+            setting = (int(before[0] * factor), memory_format)
+            if not 1 <= setting[0] <= self.largest:
+                return steps
+            steps.append(setting)
+            if len(self.rates.get(setting, ())) < 2 or _rate(self.rates[setting]) <= _rate(self.rates[before]):
+                return steps
+            before = setting
+
+
+def _rate(rates: list[float]) -> float:
+    """The best rate after the first, which warms up."""
+    return max(rates[1:] or rates)
+
+
+_KEPT: WeakKeyDictionary[nn.Module, dict[Hashable, Tuner]] = WeakKeyDictionary()
+
+
+def tuner_for(module: nn.Module, key: Hashable, fresh: Tuner) -> Tuner:
+    """The tuner that earlier scans with this module have trained, or the fresh one."""
+    return _KEPT.setdefault(module, {}).setdefault(key, fresh)
+
+
+def memory_formats(axes: int) -> tuple[str, ...]:
+    """The memory formats worth trying for a number of spatial axes."""
+    return ("contiguous", "channels_last") if axes in (2, 3) else ("contiguous",)

@@ -1,0 +1,87 @@
+"""Rectangles of windows, and the part of the image that each needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from everywindow.geometry.windows import WindowGrid
+
+Span = tuple[int, int]
+"""First index and exclusive stop."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of windows.
+
+    Attributes:
+        windows: per axis the windows wanted.
+        computed: per axis the windows of the tile's pixels, the wanted ones among them.
+        pixels: per axis the pixels of the image that the tile takes.
+    """
+
+    windows: tuple[Span, ...]
+    computed: tuple[Span, ...]
+    pixels: tuple[Span, ...]
+
+    def wanted(self) -> tuple[slice, ...]:
+        """Where the wanted windows lie among the computed ones."""
+        pairs = zip(self.windows, self.computed, strict=True)
+        return tuple(slice(start - first, stop - first) for (start, stop), (first, _) in pairs)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Pixels per axis."""
+        return tuple(stop - start for start, stop in self.pixels)
+
+
+def tiles_within(
+    grid: WindowGrid, seen: Sequence[tuple[int, int]], fits: Callable[[tuple[int, ...]], bool]
+) -> list[Tile]:
+    """Tiles whose pixels fit, as few as halving finds; single windows where nothing fits.
+
+    ``seen`` holds per axis the first pixel that a window's score sees, relative to the window, and the one after
+    the last. A tile takes all of them, or ends where the image ends, so that its scores are those of the whole.
+
+    >>> grid = WindowGrid((20,), (4,), (2,))
+    >>> [tile.pixels for tile in tiles_within(grid, [(0, 4)], lambda size: size[0] <= 12)]
+    [((0, 12),), ((10, 20),)]
+    """
+    parts = [1] * len(grid.counts)
+    while True:
+        tiles = list(_tiles(grid, seen, parts))
+        splittable = [axis for axis, count in enumerate(grid.counts) if parts[axis] < count]
+        if not splittable or all(fits(size) for size in {tile.size for tile in tiles}):
+            return tiles
+        axis = max(splittable, key=lambda axis: grid.counts[axis] / parts[axis])
+        parts[axis] = min(parts[axis] * 2, grid.counts[axis])
+
+
+def _tiles(grid: WindowGrid, seen: Sequence[tuple[int, int]], parts: Sequence[int]) -> Iterator[Tile]:
+    spans = [_spans(count, number) for count, number in zip(grid.counts, parts, strict=True)]
+    for windows in product(*spans):
+        computed = tuple(_computed(grid, axis, span, seen[axis]) for axis, span in enumerate(windows))
+        pixels = tuple(_pixels(grid, axis, span, seen[axis]) for axis, span in enumerate(computed))
+        yield Tile(windows, computed, pixels)
+
+
+def _spans(count: int, parts: int) -> list[Span]:
+    return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
+
+
+def _computed(grid: WindowGrid, axis: int, span: Span, seen: Span) -> Span:
+    """The windows of the tile: some before the wanted ones where a score sees pixels before its window."""
+    stride = grid.stride[axis]
+    before = -(-max(0, -seen[0]) // stride)
+    after = -(-max(0, seen[1] - grid.window[axis]) // stride)
+    return max(0, span[0] - before), min(grid.counts[axis], span[1] + after)
+
+
+def _pixels(grid: WindowGrid, axis: int, computed: Span, seen: Span) -> Span:
+    """The pixels of the tile: to the image's end where it holds the last window and a score sees past its window."""
+    first, stop = computed
+    end = (stop - 1) * grid.stride[axis] + grid.window[axis]
+    past_window = seen[1] > grid.window[axis]
+    return first * grid.stride[axis], grid.image_size[axis] if past_window and stop == grid.counts[axis] else end
