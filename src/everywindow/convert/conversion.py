@@ -167,7 +167,7 @@ class _Conversion:
         node = mapped.node
         if len(mapped.value.layout) > 2 and not any(mapped.value.layout[2:]):
             node = self.emit.call(aten.flatten.using_ints, node, 1)
-        return self.emit.call(spread, node, self.emit.counts(range(len(self.network.window))), mapped.batched)
+        return self.emit.call(spread, node, self.emit.image, self.emit.counts(range(len(self.network.window))), mapped.batched)
 
     def _all_in_batch(self, mapped: Mapped, layer: str) -> Mapped:
         """The output with one score vector per window."""

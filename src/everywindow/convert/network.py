@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from everywindow.convert.frozen import frozen, thawed
 from everywindow.errors import InputError
 from everywindow.geometry import MapSize, Verdict, WindowGrid, times
 
@@ -103,10 +104,11 @@ class FullyConvolutional(nn.Module):
         return f"window={window}, stride={stride}, {self.verdict.summary()}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_run"}
+        kept = {name: value for name, value in self.__dict__.items() if name != "_run"}
+        return kept | {"graph": frozen(self.graph)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__(state | {"graph": thawed(state["graph"])})
         self._run = _compiled(self.graph)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import fx
 
 from everywindow.errors import ModelError
 
@@ -147,6 +148,24 @@ def name_of(function: object) -> str:
     name = str(function)
     resolve(name)
     return name
+
+
+def is_in_training(node: fx.Node, depends_on_image: bool) -> bool:
+    """Whether the operation is called in its training form: it draws numbers or mixes the batch.
+
+    Statistics of the weights themselves are another thing: standardised convolutions take them with a batch
+    norm in training. They must not update running statistics.
+    """
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return False
+    given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | dict(node.kwargs)
+    if given.get("dropout_p", 0.0) not in (0.0, 0):
+        return True
+    if given.get("train", given.get("training", False)) in (False, None, 0):
+        return False
+    draws = torch.Tag.nondeterministic_seeded in node.target.tags  # type: ignore[union-attr]
+    return draws or depends_on_image or given.get("running_mean") is not None
 
 
 def _overload(packet: str, overload: str) -> Callable[..., Any] | None:

@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from everywindow.errors import CaptureError, ModelError
-from everywindow.graph.allowed import INTEGER_ARITHMETIC, name_of, resolve
+from everywindow.graph.allowed import INTEGER_ARITHMETIC, is_in_training, name_of, resolve
 from everywindow.graph.network import Network
 from everywindow.graph.shapes import record_shapes
 
@@ -78,16 +78,6 @@ def decode(data: Any, state: Mapping[str, torch.Tensor]) -> Network:
     except CaptureError as error:
         raise ModelError(f"graph, {error.what}", error.why, _REMEDY) from error
     return Network(graph, weights, window, channels)
-
-
-def is_random_or_mixing(node: fx.Node) -> bool:
-    """Whether the operation is called in its training form: it draws numbers or mixes the batch."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return False
-    given = dict(zip((a.name for a in schema.arguments), node.args, strict=False)) | dict(node.kwargs)
-    training = given.get("train", given.get("training", False))
-    return training not in (False, None, 0) or given.get("dropout_p", 0.0) not in (0.0, 0)
 
 
 # Writing
@@ -158,6 +148,7 @@ class _Reader:
         self.state = state
         self.graph = fx.Graph()
         self.nodes: dict[str, fx.Node] = {}
+        self.of_image: set[fx.Node] = set()
 
     def read(self, nodes: Any, output: Any) -> fx.Graph:
         _expect(isinstance(nodes, list) and len(nodes) <= MOST_NODES, "graph", "it has no list of nodes")
@@ -182,7 +173,9 @@ class _Reader:
         where, op = f"graph, node {name}", plain.get("op")
         _expect(isinstance(op, str), where, "it has no operation")
         if op == "image":
-            return self.graph.create_node("placeholder", name, name=name)
+            image = self.graph.create_node("placeholder", name, name=name)
+            self.of_image.add(image)
+            return image
         if op == "state":
             tensor = plain.get("state")
             _expect(isinstance(tensor, str) and tensor in self.state, where, f"no tensor {tensor!r:.80}")
@@ -203,7 +196,9 @@ class _Reader:
         return node
 
     def _check_call(self, node: fx.Node, op: str, where: str) -> None:
-        _expect(not is_random_or_mixing(node), where, f"{op} is in training mode")
+        if any(value in self.of_image for value in node.all_input_nodes):
+            self.of_image.add(node)
+        _expect(not is_in_training(node, node in self.of_image), where, f"{op} is in training mode")
         if op in INTEGER_ARITHMETIC:
             _expect(all(_is_batch_size(value) for value in node.args), where, f"{op} is for sizes only")
             _expect(len(node.args) == 2 and not node.kwargs, where, f"{op} takes two sizes")

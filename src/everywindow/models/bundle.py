@@ -38,6 +38,7 @@ def save(classifier: Classifier, path: str | os.PathLike[str]) -> None:
     if classes is None:
         network = capture(classifier.module, classifier.window, classifier.channels)
         graph, state = encode(network), network.state
+        decode(graph, state)  # what would not load again is not written
         config["architecture"] = None
     else:
         config["num_classes"] = classes

@@ -206,12 +206,12 @@ def window_linear(
     return torch.cat(parts, 1).flatten(0, 1)
 
 
-def spread(x: Tensor, counts: Sequence[int], axes: Sequence[int]) -> Tensor:
+def spread(x: Tensor, image: Tensor, counts: Sequence[int], axes: Sequence[int]) -> Tensor:
     """Scores of the windows in the batch as a map: ``[N·rows·cols, K]`` to ``[N, K, rows, cols]``.
 
-    ``axes`` holds the spatial axes in the order in which they went into the batch.
+    ``image`` tells the size of the batch, ``axes`` holds the spatial axes in the order in which they went into it.
     """
-    x = x.unflatten(0, [-1, *(counts[axis] for axis in axes)])
+    x = x.reshape([image.shape[0], *(counts[axis] for axis in axes), *x.shape[1:]])
     if x.ndim == 1 + len(axes):
         x = x.unsqueeze(-1)
     where = [1 + axes.index(axis) for axis in range(len(axes))]
