@@ -183,6 +183,16 @@ def test_what_cannot_be_stored_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_would_not_load_is_not_written(tmp_path: Path) -> None:
+    class AlwaysDropping(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.dropout(x.flatten(1), 0.5)
+
+    with pytest.raises(ModelError, match="training mode"):
+        Classifier(AlwaysDropping(), 4).save(tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Parts that disagree
 
 

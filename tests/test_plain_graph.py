@@ -68,6 +68,35 @@ def test_no_network_argument_is_evaluated() -> None:
     assert "__" not in data
 
 
+def standardised(statistics: str | None = None) -> Network:
+    """A convolution whose weights are standardised by a batch norm in training, as in NFNets."""
+    state = {"weight": nn.Parameter(torch.randn(1, 4, 9)), "mean": torch.zeros(4), "var": torch.ones(4)}
+    aten, graph = torch.ops.aten, fx.Graph()
+    image = graph.create_node("placeholder", "image", name="image")
+    weight, mean, var = (graph.create_node("get_attr", name) for name in state)
+    kept = (mean, var) if statistics == "kept" else (None, None)
+    source = image if statistics == "of the image" else weight
+    norm = graph.call_function(aten.batch_norm.default, (source, None, None, *kept, True, 0.0, 1e-5, False))
+    kernel = graph.call_function(aten.reshape.default, (norm, [-1, 1, 9]))
+    graph.output(graph.call_function(aten.conv1d.default, (image, kernel)))
+    return Network(graph, state, (12,), 1)
+
+
+def test_statistics_of_the_weights_are_no_training() -> None:
+    network = standardised()
+    record_shapes(network.graph, network.state, (12,), 1)
+    back = GraphNetwork(decode(stored(network), state_of(network)))
+    image = torch.randn(2, 1, 12)
+    torch.testing.assert_close(back(image), GraphNetwork(network)(image), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("statistics", ["kept", "of the image"])
+def test_statistics_that_change_or_mix_the_batch_are_refused(statistics: str) -> None:
+    network = standardised(statistics)
+    with pytest.raises(ModelError, match="training mode"):
+        decode(stored(network), state_of(network))
+
+
 # The module
 
 
