@@ -31,10 +31,10 @@ seconds differ between machines, and between hours on one machine. The weights a
   `mode="fcn"`, as `everywindow.scan` is called, from the image to the score map. Of more than 200 windows the
   script runs 200, spread over the image, and the time is scaled up. Where there are too many windows for the
   engine `crops` as well (N4), both run a part of the image.
-- **bound**: mult-adds of the windows one by one over those of one pass. **share**: the speed-up of one pass over
-  the script, divided by the bound.
-- **differences** are the largest to the script's scores, relative to the scores' spread between windows. Where a
-  network pads with zeros one pass is not the crops, and its verdict says so (*padded*).
+- **bound**: mult-adds of the windows one by one over those of one pass. **share**: the speed-up of one pass
+  over the script, divided by the bound.
+- **differences** are the largest to the script's scores, relative to the scores' spread between windows.
+  Where a network pads with zeros one pass is not the crops, and its verdict says so (*padded*).
 
 Made by `make bench` on {date}: {machine}, Python {python}, torch {torch}, {threads} threads.
 """

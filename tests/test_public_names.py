@@ -1,0 +1,70 @@
+"""The public names, and what their calls take. A change here is one for every user."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import everywindow as ew
+
+NAMES = {
+    *("Classifier", "Comparison", "Cost", "FullyConvolutional", "ScoreMap"),
+    *("compare", "convolutionalize", "cost", "load", "scan"),
+    *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
+    *("InputError", "ModelError", "TrustError"),
+}
+
+COMMON = "pad scale output device dtype memory progress"
+PARAMETERS = {
+    "Classifier": "module window channels mean std classes activation architecture spacing_um_px",
+    "load": "spec weights trust window",
+    "convolutionalize": "classifier window stride channels",
+    "scan": f"classifier image window stride mode {COMMON}",
+    "compare": f"classifier image window stride modes {COMMON}",
+    "cost": "classifier image_size window stride",
+}
+
+ATTRIBUTES = {
+    "Classifier": "save",
+    "ScoreMap": "probabilities image_scores plot save load",
+    "Comparison": "run",
+}
+
+
+def test_names() -> None:
+    assert set(ew.__all__) == NAMES
+    assert set(dir(ew)) >= NAMES
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_name_has_a_docstring_and_is_no_module(name: str) -> None:
+    value = getattr(ew, name)
+    assert callable(value)
+    assert inspect.getdoc(value)
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_parameters(name: str) -> None:
+    taken = [
+        parameter for parameter in inspect.signature(getattr(ew, name)).parameters if parameter != "self"
+    ]
+    assert taken == PARAMETERS[name].split()
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTES))
+def test_attributes(name: str) -> None:
+    assert set(ATTRIBUTES[name].split()) <= set(dir(getattr(ew, name)))
+
+
+@pytest.mark.parametrize("first", ["everywindow.costing", "everywindow.api", "everywindow"])
+def test_a_room_never_hides_a_function_of_its_name(first: str) -> None:
+    program = f"import {first}; import everywindow as ew; ew.scan; assert callable(ew.cost), ew.cost"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'scam'"):
+        ew.scam  # noqa: B018
