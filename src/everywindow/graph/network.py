@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import fx
 
-from everywindow.ops.batch import BATCH
+from everywindow.ops import BATCH
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,14 @@ class Network:
         state: parameters, buffers and constants by name; tied weights appear once.
         window: input size per spatial axis, in pixels.
         channels: channels of the input.
+        tied: other names of weights that stand in ``state`` under one.
     """
 
     graph: fx.Graph
     state: Mapping[str, torch.Tensor]
     window: tuple[int, ...]
     channels: int
+    tied: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image(self) -> fx.Node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from everywindow.geometry.verdict import Verdict
+from everywindow.geometry import Verdict
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from everywindow.errors import InputError
-from everywindow.geometry.verdict import Reason, Verdict
+from everywindow.geometry import Reason, Verdict
 from everywindow.report.score_map import PathLike, ScoreMap
 
 FORMAT = "everywindow score map 1"

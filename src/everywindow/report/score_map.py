@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from everywindow.errors import InputError
-from everywindow.geometry.verdict import Verdict
+from everywindow.geometry import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
