@@ -225,7 +225,8 @@ def _state(
     names = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     norms = tuple(f"{path}." for path, module in modules.items() if isinstance(module, nn.modules.batchnorm._BatchNorm))
     used = {name: tensor for name, tensor in network.state.items() if name in names or name.startswith(norms)}
-    return {name: _copied(tensor) for name, tensor in used.items()} if copy else used
+    state = {name: _copied(tensor) for name, tensor in used.items()} if copy else used
+    return state | {name: state[first] for name, first in network.tied.items() if first in state}
 
 
 def _copied(tensor: Tensor) -> Tensor:

@@ -100,7 +100,9 @@ def _network(program: ExportedProgram, module: nn.Module, window: tuple[int, ...
             raise CaptureError(str(node.target), "is a subgraph (control flow)", "only crops can run it")
     graph.output(_output_structure(program, copies))
     _drop_unused(graph)
-    return Network(graph, _used_state(graph, tensors, canonical), window, channels)
+    state = _used_state(graph, tensors, canonical)
+    tied = {name: first for name, first in canonical.items() if first in state and name not in state}
+    return Network(graph, state, window, channels, tied)
 
 
 def _canonical_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
