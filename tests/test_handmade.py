@@ -236,7 +236,7 @@ def cases() -> dict[str, Case]:
             NET(nn.Conv2d(2, 4, 3, 2, padding=1), Pad((-1, -1, -1, -1)), flat(), nn.Linear(64, 3)), w, 2
         ),
         "cropping and padding": Case(
-            stem(Pad((1, -1, -2, 0), value=0.5), flat(), nn.Linear(60, 3)), w, 2, ("2",), "pad"
+            stem(Pad((1, -1, -2, 0), value=0.5), flat(), nn.Linear(60, 3)), w, 2, ("pad (in 2)",), "pad"
         ),
         "prelu": Case(stem(nn.PReLU(4), flat(), nn.Linear(100, 3)), w, 2),
         "channel shuffle": Case(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import everywindow as ew
@@ -17,13 +19,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 
 
 def drawn(examples: int) -> settings:
-    """The same examples in every run."""
+    """The same examples in every run. A failure is made smaller, which takes minutes, where SHRINK is set."""
+    phases = [Phase.generate, Phase.shrink] if os.environ.get("SHRINK") else [Phase.generate]
     return settings(
         max_examples=examples,
         deadline=None,
         derandomize=True,
         database=None,
+        phases=phases,
         print_blob=False,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
 
