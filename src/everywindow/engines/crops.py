@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import largest_batch
 from everywindow.engines.output import Output, picked, score_vectors
 from everywindow.engines.progress import Progress
-from everywindow.engines.tuning import Setting, Tuner, memory_formats, tuner_for
+from everywindow.engines.tuning import Setting, Tuner, tuner_for
 from everywindow.geometry import WindowGrid, times
 from everywindow.graph import evaluating
 
@@ -88,13 +89,6 @@ def _box(start: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:
     return tuple(slice(first, first + size) for first, size in zip(start, window, strict=True))
 
 
-def torch_format(name: str, ndim: int) -> torch.memory_format:
-    """torch's memory format for tensors of so many dimensions."""
-    if name == "contiguous":
-        return torch.contiguous_format
-    return {4: torch.channels_last, 5: torch.channels_last_3d}[ndim]
-
-
 def _synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -109,20 +103,9 @@ class _Runner:
 
     def __call__(self, batch: Tensor, memory_format: str) -> Any:
         if memory_format not in self._weights:
-            self._weights = {memory_format: formatted_weights(dict(self._module.named_parameters()), memory_format)}
+            self._weights = {memory_format: formatted_kernels(self._module, memory_format)}
         weights = self._weights[memory_format]
         return torch.func.functional_call(self._module, weights, (batch,)) if weights else self._module(batch)
-
-
-def formatted_weights(weights: dict[str, Tensor], memory_format: str) -> dict[str, Tensor]:
-    """The kernels that lie differently in a memory format, laid out for it."""
-    if memory_format == "contiguous":
-        return {}
-    kernels = {name: weight for name, weight in weights.items() if weight.ndim in (4, 5)}
-    return {
-        name: weight.detach().contiguous(memory_format=torch_format(memory_format, weight.ndim))
-        for name, weight in kernels.items()
-    }
 
 
 @contextmanager

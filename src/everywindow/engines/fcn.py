@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from everywindow.convert import FullyConvolutional, reusing_memory
 from everywindow.costing import fcn_macs, fcn_peak_bytes
-from everywindow.engines.crops import formatted_weights, torch_format
+from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import Output, picked, require_vectors
 from everywindow.engines.progress import Progress
-from everywindow.engines.tuning import Tuner, memory_formats, tuner_for
+from everywindow.engines.tuning import Tuner, tuner_for
 from everywindow.geometry import Tile, WindowGrid, tiles_within
 
 
@@ -47,7 +47,7 @@ def run_fcn(
     scores: Tensor | None = None
     fcn.eval()
     with torch.inference_mode(), Progress(grid.total, "fcn", progress) as bar:
-        passes = {name: _Pass(fcn, name) for name in formats}
+        passes = {name: _Pass(fcn, module, name) for name in formats}
         for tile in tiles:
             setting = tuner.next()
             started = time.perf_counter()
@@ -91,14 +91,20 @@ def _scores(scores: Tensor, axes: int) -> Tensor:
 class _Pass:
     """The converted network with kernels and input in one memory format, reusing memory where nobody can tell."""
 
-    def __init__(self, fcn: FullyConvolutional, memory_format: str) -> None:
+    def __init__(self, fcn: FullyConvolutional, module: nn.Module, memory_format: str) -> None:
         self._run = reusing_memory(fcn)
-        self._format = memory_format
-        self._fcn = fcn
-        self._weights: dict[str, Tensor] | None = None
+        self._names = {id(weight): name for name, weight in fcn.named_parameters()}
+        self._module, self._format = module, memory_format
+        self._kernels: dict[str, Tensor] | None = None
 
     def __call__(self, image: Tensor) -> object:
-        if self._weights is None:
-            self._weights = formatted_weights(dict(self._fcn.named_parameters()), self._format)
+        if self._kernels is None:
+            self._kernels = self._formatted()
         image = image.contiguous(memory_format=torch_format(self._format, image.ndim))
-        return torch.func.functional_call(self._run, self._weights, (image,)) if self._weights else self._run(image)
+        return torch.func.functional_call(self._run, self._kernels, (image,)) if self._kernels else self._run(image)
+
+    def _formatted(self) -> dict[str, Tensor]:
+        """The original's kernels in the memory format, by the converted network's names."""
+        own = dict(self._module.named_parameters())
+        found = formatted_kernels(self._module, self._format)
+        return {self._names[id(own[name])]: kernel for name, kernel in found.items() if id(own[name]) in self._names}

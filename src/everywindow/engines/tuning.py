@@ -82,8 +82,3 @@ _KEPT: WeakKeyDictionary[nn.Module, dict[Hashable, Tuner]] = WeakKeyDictionary()
 def tuner_for(module: nn.Module, key: Hashable, fresh: Tuner) -> Tuner:
     """The tuner that earlier scans with this module have trained, or the fresh one."""
     return _KEPT.setdefault(module, {}).setdefault(key, fresh)
-
-
-def memory_formats(axes: int) -> tuple[str, ...]:
-    """The memory formats worth trying for a number of spatial axes."""
-    return ("contiguous", "channels_last") if axes in (2, 3) else ("contiguous",)

@@ -183,7 +183,8 @@ def _merged(inputs: list[Value], reason: Reason) -> Value:
 
 
 def _seen_together(a: Value, b: Value) -> Value:
-    return replace(a, axes=(None,) * len(a.axes), spent=joined_spent(a.gone(), b.gone()))
+    one, other = a.gone(), b.gone()
+    return replace(one, spent=joined_spent(one, other))
 
 
 def _shaped(merged: Value, shape: tuple[int, ...], inputs: list[tuple[Value, tuple[int, ...]]]) -> Value:

@@ -16,6 +16,10 @@ PATCH_ELEMENTS = 1 << 24
 """Elements of gathered windows that exist at one time: bounds the memory of a fully connected layer."""
 
 
+FEW_VECTORS = 96
+"""Up to so many vectors the large matrix comes first in a product."""
+
+
 def window_counts(image: Tensor, window: Sequence[int], stride: Sequence[int]) -> list[int]:
     """Windows per axis of an image batch ``[N, C, *size]``."""
     sizes = image.shape[2:]
@@ -195,15 +199,23 @@ def window_linear(
     row_elements = x.shape[0] * prod(counts[1:]) * weight.shape[1]
     band = rows if torch.compiler.is_exporting() else max(1, PATCH_ELEMENTS // max(1, row_elements))
     if band >= rows:
-        return F.linear(gather_windows(x, axes, counts, order, (0,)), weight, bias)
+        return _product(gather_windows(x, axes, counts, order, (0,)), weight, bias)
     kernel, dilation, step = axes[0]
     parts = []
     for first in range(0, rows, band):
         count = min(band, rows - first)
         slab = x.narrow(1, first * step, (count - 1) * step + dilation * (kernel - 1) + 1)
         flat = gather_windows(slab, axes, (count, *counts[1:]), order, (0,))
-        parts.append(F.linear(flat, weight, bias).unflatten(0, (x.shape[0], -1)))
+        parts.append(_product(flat, weight, bias).unflatten(0, (x.shape[0], -1)))
     return torch.cat(parts, 1).flatten(0, 1)
+
+
+def _product(vectors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``vectors @ weight.T + bias``; for few vectors with the large matrix in front, which CPU libraries do faster."""
+    if torch.compiler.is_exporting() or len(vectors) > FEW_VECTORS:
+        return F.linear(vectors, weight, bias)
+    product = (weight @ vectors.T).T
+    return product if bias is None else product + bias
 
 
 def spread(x: Tensor, image: Tensor, counts: Sequence[int], axes: Sequence[int]) -> Tensor:

@@ -190,7 +190,7 @@ class Dropout(Rule):
 
     def infer(self, call: Call) -> Value:
         if call["train"] and call["p"] > 0:
-            raise NotReproducible("dropout is active in evaluation mode (F.dropout without training=self.training)")
+            raise NotReproducible("draws random numbers: dropout is active in evaluation mode (F.dropout without training=self.training)")
         return call.value(call.inputs[0])
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
