@@ -11,8 +11,13 @@ from everywindow.report import Comparison, ModeRun
 
 EXACT = Verdict(exact=True)
 PADDED = Verdict(False, (Reason("features.0", "zero padding (1, 1)"),))
-BOTH = Comparison((ModeRun("crops", 3.0, 15_000_000_000, EXACT),
-                   ModeRun("fcn", 0.25, 1_000_000_000, PADDED, 0.5, 0.31, 0.875)), windows=36)
+BOTH = Comparison(
+    (
+        ModeRun("crops", 3.0, 15_000_000_000, EXACT),
+        ModeRun("fcn", 0.25, 1_000_000_000, PADDED, 0.5, 0.31, 0.875),
+    ),
+    windows=36,
+)
 
 
 def test_table_has_a_row_per_mode_and_the_verdict() -> None:
@@ -28,8 +33,14 @@ def test_plain_data_for_json() -> None:
     record = json.loads(json.dumps(BOTH.as_dict()))
     assert record["windows"] == 36
     assert record["runs"][1] == {
-        "mode": "fcn", "seconds": 0.25, "speed_up": 12.0, "macs": 1_000_000_000, "max_difference": 0.5,
-        "relative_difference": 0.31, "agreement": 0.875, "exact": False,
+        "mode": "fcn",
+        "seconds": 0.25,
+        "speed_up": 12.0,
+        "macs": 1_000_000_000,
+        "max_difference": 0.5,
+        "relative_difference": 0.31,
+        "agreement": 0.875,
+        "exact": False,
         "reasons": [["features.0", "zero padding (1, 1)"]],
     }
 

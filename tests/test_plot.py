@@ -20,14 +20,26 @@ from everywindow.report import ScoreMap, draw_map
 EXACT = Verdict(exact=True)
 
 
-def spike(counts: tuple[int, ...], at: tuple[int, ...], window: int = 6, stride: int = 2, pad: int = 0,
-          **fields: object) -> ScoreMap:
+def spike(
+    counts: tuple[int, ...],
+    at: tuple[int, ...],
+    window: int = 6,
+    stride: int = 2,
+    pad: int = 0,
+    **fields: object,
+) -> ScoreMap:
     scores = torch.zeros((2, *counts))
     scores[(1, *at)] = 8.0
-    base = ScoreMap(scores=scores, offsets=tuple(tuple(stride * i - pad for i in range(n)) for n in counts),
-                    window=(window,) * len(counts), stride=(stride,) * len(counts), mode="fcn", verdict=EXACT,
-                    classes=("ground", "cell"),
-                    image_size=tuple(stride * (n - 1) + window - 2 * pad for n in counts))
+    base = ScoreMap(
+        scores=scores,
+        offsets=tuple(tuple(stride * i - pad for i in range(n)) for n in counts),
+        window=(window,) * len(counts),
+        stride=(stride,) * len(counts),
+        mode="fcn",
+        verdict=EXACT,
+        classes=("ground", "cell"),
+        image_size=tuple(stride * (n - 1) + window - 2 * pad for n in counts),
+    )
     return replace(base, **fields)  # type: ignore[arg-type]
 
 
@@ -59,8 +71,15 @@ def test_a_bright_pixel_is_drawn_brightest_where_it_is() -> None:
     kernel = torch.zeros(2, 1, 5, 5)
     kernel[1, 0, 2, 2] = 20
     scores = torch.nn.functional.conv2d(image, kernel)[0]
-    m = ScoreMap(scores=scores, offsets=(tuple(range(36)), tuple(range(56))), window=(5, 5), stride=(1, 1),
-                 mode="fcn", verdict=EXACT, image_size=(40, 60))
+    m = ScoreMap(
+        scores=scores,
+        offsets=(tuple(range(36)), tuple(range(56))),
+        window=(5, 5),
+        stride=(1, 1),
+        mode="fcn",
+        verdict=EXACT,
+        image_size=(40, 60),
+    )
     figure = m.plot(np.zeros((40, 60)), klass=1)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -69,10 +88,13 @@ def test_a_bright_pixel_is_drawn_brightest_where_it_is() -> None:
     drawn = np.asarray(canvas.buffer_rgba())[..., :3].astype(float)
     axes = figure.axes[0]
     box = axes.get_window_extent()
-    inside = drawn[len(drawn) - int(box.y1) + 2:len(drawn) - int(box.y0) - 2, int(box.x0) + 2:int(box.x1) - 2]
+    inside = drawn[
+        len(drawn) - int(box.y1) + 2 : len(drawn) - int(box.y0) - 2, int(box.x0) + 2 : int(box.x1) - 2
+    ]
     rows, cols = np.nonzero(inside.sum(-1) > 0.8 * inside.sum(-1).max())
     x, y = axes.transData.inverted().transform(
-        (int(box.x0) + 2 + cols.mean() + 0.5, int(box.y1) - 2 - rows.mean() - 0.5))
+        (int(box.x0) + 2 + cols.mean() + 0.5, int(box.y1) - 2 - rows.mean() - 0.5)
+    )
     assert (x, y) == pytest.approx((33.5, 25.5), abs=0.5)
 
 

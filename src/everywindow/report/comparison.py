@@ -64,9 +64,14 @@ class Comparison:
 
     def _run_dict(self, run: ModeRun) -> dict[str, Any]:
         return {
-            "mode": run.mode, "seconds": run.seconds, "speed_up": self.speed_up(run.mode), "macs": run.macs,
-            "max_difference": run.max_difference, "relative_difference": run.relative_difference,
-            "agreement": run.agreement, "exact": run.verdict.exact,
+            "mode": run.mode,
+            "seconds": run.seconds,
+            "speed_up": self.speed_up(run.mode),
+            "macs": run.macs,
+            "max_difference": run.max_difference,
+            "relative_difference": run.relative_difference,
+            "agreement": run.agreement,
+            "exact": run.verdict.exact,
             "reasons": [list(reason) for reason in run.verdict.reasons],
         }
 
@@ -82,18 +87,33 @@ class Comparison:
         cost = (run.mode, f"{run.seconds:,.2f}", f"{speed:,.1f}" if speed else "", quantity(run.macs), saved)
         if run.mode == "crops":
             return (*cost, "reference", "", "")
-        return (*cost, f"{run.max_difference:.1e}", f"{run.relative_difference:.1e}", f"{100 * run.agreement:.1f} %")
+        return (
+            *cost,
+            f"{run.max_difference:.1e}",
+            f"{run.relative_difference:.1e}",
+            f"{100 * run.agreement:.1f} %",
+        )
 
 
-HEADER = ("mode", "seconds", "speed-up", "mult-adds", "crops/mode", "largest difference", "of the spread",
-          "same top class")
+HEADER = (
+    "mode",
+    "seconds",
+    "speed-up",
+    "mult-adds",
+    "crops/mode",
+    "largest difference",
+    "of the spread",
+    "same top class",
+)
 
 
 def table(rows: list[tuple[str, ...]]) -> str:
     """Rows of text as columns: the first to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-             for row in rows)
+    lines = (
+        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    )
     return "\n".join("  ".join(cells).rstrip() for cells in lines)
 
 

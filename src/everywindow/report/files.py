@@ -5,12 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
-import os
-import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +15,40 @@ import torch
 
 from everywindow.errors import InputError
 from everywindow.geometry import Reason, Verdict
+from everywindow.io import atomic_path
 from everywindow.report.score_map import PathLike, ScoreMap
 
 FORMAT = "everywindow score map 1"
 REMEDY = "scan the image again"
 
 
-def save(m: ScoreMap, path: PathLike) -> None:
+def save(m: ScoreMap, path: PathLike, klass: int | str | None = None) -> None:
     """Write by suffix; see :meth:`ScoreMap.save`."""
-    target = Path(path)
-    writer = WRITERS.get(target.suffix.lower())
-    if writer is None:
-        raise InputError(str(path), f"{target.suffix or 'no suffix'} is not a kind of result",
-                         f"end the name in one of {', '.join(WRITERS)}")
+    check_writable(path)
     try:
-        with _complete(target) as scratch:
-            writer(m, scratch)
+        with atomic_path(path) as scratch:
+            if scratch.suffix.lower() == PICTURE:
+                m.plot(klass=klass).savefig(scratch, format="png")
+            else:
+                WRITERS[scratch.suffix.lower()](m, scratch)
     except OSError as error:
-        raise InputError(str(path), f"cannot be written ({error.strerror or error})",
-                         "choose another place") from error
+        raise InputError(
+            str(path), f"cannot be written ({error.strerror or error})", "choose another place"
+        ) from error
+
+
+def check_writable(path: PathLike) -> None:
+    """See :meth:`ScoreMap.check_writable`."""
+    target = Path(path)
+    kinds = (*WRITERS, PICTURE)
+    if target.suffix.lower() not in kinds:
+        raise InputError(
+            str(path),
+            f"{target.suffix or 'no suffix'} is not a kind of result",
+            f"end the name in one of {', '.join(kinds)}",
+        )
+    if target.is_dir() and not (target / "zarr.json").is_file():
+        raise InputError(str(path), "a directory that is no zarr store is in the way", "choose another name")
 
 
 def load(path: PathLike) -> ScoreMap:
@@ -45,7 +56,9 @@ def load(path: PathLike) -> ScoreMap:
     source = Path(path)
     reader = READERS.get(source.suffix.lower())
     if reader is None:
-        raise InputError(str(path), "not a saved score map", f"give a file that ends in {' or '.join(READERS)}")
+        raise InputError(
+            str(path), "not a saved score map", f"give a file that ends in {' or '.join(READERS)}"
+        )
     if not source.exists():
         raise InputError(str(path), "no such file", "check the name")
     # The readers meet files that anything may have written or cut short, and report that in a dozen
@@ -62,11 +75,19 @@ def metadata(m: ScoreMap) -> dict[str, Any]:
     """All fields but the scores and the picture, as plain data."""
     return {
         "format": FORMAT,
-        "offsets": [list(axis) for axis in m.offsets], "window": list(m.window), "stride": list(m.stride),
-        "mode": m.mode, "activation": m.activation, "classes": None if m.classes is None else list(m.classes),
+        "offsets": [list(axis) for axis in m.offsets],
+        "window": list(m.window),
+        "stride": list(m.stride),
+        "mode": m.mode,
+        "activation": m.activation,
+        "classes": None if m.classes is None else list(m.classes),
         "verdict": {"exact": m.verdict.exact, "reasons": [list(reason) for reason in m.verdict.reasons]},
-        "image_size": list(m.image_size), "scale": m.scale, "path": m.path, "seconds": m.seconds,
-        "plan": plain(m.plan), "versions": _versions(),
+        "image_size": list(m.image_size),
+        "scale": m.scale,
+        "path": m.path,
+        "seconds": m.seconds,
+        "plan": plain(m.plan),
+        "versions": _versions(),
     }
 
 
@@ -95,12 +116,17 @@ def _restore(scores: np.ndarray, meta: dict[str, Any]) -> ScoreMap:
     return ScoreMap(
         scores=torch.from_numpy(np.array(scores)),
         offsets=tuple(_integers(axis) for axis in meta["offsets"]),
-        window=_integers(meta["window"]), stride=_integers(meta["stride"]),
-        mode=str(meta["mode"]), activation=meta["activation"],
+        window=_integers(meta["window"]),
+        stride=_integers(meta["stride"]),
+        mode=str(meta["mode"]),
+        activation=meta["activation"],
         classes=None if classes is None else tuple(str(name) for name in classes),
         verdict=Verdict(bool(meta["verdict"]["exact"]), reasons),
-        image_size=_integers(meta["image_size"]), scale=float(meta["scale"]),
-        path=meta["path"], seconds=float(meta["seconds"]), plan=meta["plan"],
+        image_size=_integers(meta["image_size"]),
+        scale=float(meta["scale"]),
+        path=meta["path"],
+        seconds=float(meta["seconds"]),
+        plan=meta["plan"],
     )
 
 
@@ -130,7 +156,7 @@ def _write_zarr(m: ScoreMap, path: Path) -> None:
     import zarr
 
     scores = _array(m)
-    names = ["class", *(("z", "y", "x")[-len(m.counts):] if len(m.counts) <= 3 else [None] * len(m.counts))]
+    names = ["class", *(("z", "y", "x")[-len(m.counts) :] if len(m.counts) <= 3 else [None] * len(m.counts))]
     zarr.create_array(store=str(path), data=scores, dimension_names=names, attributes=metadata(m))
 
 
@@ -141,27 +167,9 @@ def _read_zarr(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return np.asarray(stored[...]), dict(stored.attrs)
 
 
-def _write_png(m: ScoreMap, path: Path) -> None:
-    m.plot().savefig(path, format="png")
-
-
-WRITERS: dict[str, Callable[[ScoreMap, Path], None]] = {
-    ".npz": _write_npz, ".zarr": _write_zarr, ".png": _write_png,
+PICTURE = ".png"
+WRITERS: dict[str, Callable[[ScoreMap, Path], None]] = {".npz": _write_npz, ".zarr": _write_zarr}
+READERS: dict[str, Callable[[Path], tuple[np.ndarray, dict[str, Any]]]] = {
+    ".npz": _read_npz,
+    ".zarr": _read_zarr,
 }
-READERS: dict[str, Callable[[Path], tuple[np.ndarray, dict[str, Any]]]] = {".npz": _read_npz, ".zarr": _read_zarr}
-
-
-@contextmanager
-def _complete(target: Path) -> Iterator[Path]:
-    """A scratch path beside the target that takes its place when the block ends without an error."""
-    if target.is_dir() and not (target / "zarr.json").is_file():
-        raise InputError(str(target), "a directory that is no zarr store is in the way", "choose another name")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield folder / "new"
-        if target.is_dir():
-            os.replace(target, folder / "old")
-        os.replace(folder / "new", target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

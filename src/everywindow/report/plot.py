@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everywindow.errors import InputError
+from everywindow.io import read_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,21 +32,22 @@ def figure(m: ScoreMap, image: Any, klass: int | str | None) -> Figure:
     return drawn
 
 
-def draw_map(m: ScoreMap, axes: Axes, image: Any = None, klass: int | str | None = None,
-             peak: bool = False) -> ScalarMappable:
+def draw_map(
+    m: ScoreMap, axes: Axes, image: Any = None, klass: int | str | None = None, peak: bool = False
+) -> ScalarMappable:
     """Draw the heat map of a class on axes of one's own.
 
     Args:
         m: the map.
         axes: matplotlib axes; afterwards in pixels of the image before resizing.
         image: as for :meth:`ScoreMap.plot`.
-        klass: name or index of the class; the image's top class by default.
+        klass: name or index of the class; :meth:`ScoreMap.shown_class` by default.
         peak: draw the window of the strongest response as a box.
 
     Returns:
         What a colour bar needs.
     """
-    k = m.top(1)[0][0] if klass is None else m.class_index(klass)
+    k = m.shown_class(klass)
     values = m.probabilities()[k].detach().float().cpu().numpy()
     draw = {1: _draw_line, 2: _draw_plane, 3: _draw_slice}.get(len(m.counts))
     if draw is None:
@@ -93,8 +95,16 @@ def _draw_line(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: i
     """A signal: the map as a strip of colour with the signal (or else the response) as a line."""
     low, high = _range(m, values)
     left, right = cell_extent(m, 0)
-    shown = axes.imshow(values[None], cmap=COLOURS, vmin=low, vmax=high, aspect="auto", alpha=0.6,
-                        extent=(left, right, 0, 1), transform=axes.get_xaxis_transform())
+    shown = axes.imshow(
+        values[None],
+        cmap=COLOURS,
+        vmin=low,
+        vmax=high,
+        aspect="auto",
+        alpha=0.6,
+        extent=(left, right, 0, 1),
+        transform=axes.get_xaxis_transform(),
+    )
     length = m.image_size[0] / m.scale if m.image_size else right
     if image is None:
         centres = (np.asarray(m.offsets[0]) + m.window[0] / 2) / m.scale
@@ -111,13 +121,22 @@ def _draw_line(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: i
     return shown
 
 
-def _cells(m: ScoreMap, axes: Axes, values: np.ndarray, plane: tuple[int, int], under: bool) -> ScalarMappable:
+def _cells(
+    m: ScoreMap, axes: Axes, values: np.ndarray, plane: tuple[int, int], under: bool
+) -> ScalarMappable:
     """The map's cells; over an image they are the more opaque the stronger they are."""
     low, high = _range(m, values)
     (top, bottom), (left, right) = (cell_extent(m, axis) for axis in plane)
     alpha = np.clip(0.25 + 0.6 * (values - low) / (high - low), 0, 1) if under else None
-    axes.imshow(values, cmap=COLOURS, vmin=low, vmax=high, alpha=alpha, interpolation="nearest",
-                extent=(left, right, bottom, top))
+    axes.imshow(
+        values,
+        cmap=COLOURS,
+        vmin=low,
+        vmax=high,
+        alpha=alpha,
+        interpolation="nearest",
+        extent=(left, right, bottom, top),
+    )
     if not under:
         axes.set_xlim(left, right)
         axes.set_ylim(bottom, top)
@@ -144,13 +163,14 @@ def _underlay(m: ScoreMap, axes: Axes, image: Any) -> bool:
     return image is not None or m.picture is not None
 
 
-def _show(m: ScoreMap, axes: Axes, pixels: np.ndarray, plane: tuple[int, int],
-          pad: tuple[float, ...] = (0.0, 0.0)) -> None:
+def _show(
+    m: ScoreMap, axes: Axes, pixels: np.ndarray, plane: tuple[int, int], pad: tuple[float, ...] = (0.0, 0.0)
+) -> None:
     """Draw pixels over the whole scanned image, plus padding."""
     sizes = [m.image_size[axis] if m.image_size else pixels.shape[i] for i, axis in enumerate(plane)]
     height, width = ((size + p) / m.scale for size, p in zip(sizes, pad, strict=True))
     extent = (-pad[1] / m.scale, width, height, -pad[0] / m.scale)
-    axes.imshow(pixels, cmap="gray" if pixels.ndim == 2 else None, extent=extent)
+    axes.imshow(_gray(pixels), cmap="gray", extent=extent)
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
 
@@ -159,7 +179,9 @@ def _draw_peak(m: ScoreMap, axes: Axes, klass: int) -> None:
     from matplotlib.patches import Rectangle
 
     (top, left), (bottom, right) = m.strongest(klass).original_box(m.scale)
-    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="cyan", linewidth=2))
+    axes.add_patch(
+        Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="cyan", linewidth=2)
+    )
 
 
 def _range(m: ScoreMap, values: np.ndarray) -> Interval:
@@ -177,7 +199,13 @@ def _label(m: ScoreMap) -> str:
 def _array(image: Any) -> np.ndarray:
     """A picture file or an array as pixels to draw."""
     if isinstance(image, (str, os.PathLike)):
-        from everywindow.io import read_picture
-
         return read_picture(image)
     return np.asarray(image)
+
+
+def _gray(pixels: np.ndarray) -> np.ndarray:
+    """Without colours, which would mix with those of the map."""
+    if pixels.ndim < 3 or pixels.shape[-1] not in (3, 4):
+        return pixels
+    gray: np.ndarray = pixels[..., :3] @ np.array([0.299, 0.587, 0.114])
+    return gray

@@ -101,17 +101,29 @@ class ScoreMap:
     def __post_init__(self) -> None:
         counts = tuple(len(axis) for axis in self.offsets)
         if not counts or tuple(self.scores.shape[1:]) != counts:
-            raise InputError("scores", f"shape {tuple(self.scores.shape)} does not fit {counts} windows",
-                             "give [classes, *counts]")
+            raise InputError(
+                "scores",
+                f"shape {tuple(self.scores.shape)} does not fit {counts} windows",
+                "give [classes, *counts]",
+            )
         if not len(self.window) == len(self.stride) == len(counts):
-            raise InputError("window and stride", f"{self.window} and {self.stride} for {len(counts)} axes",
-                             "give one number per spatial axis")
+            raise InputError(
+                "window and stride",
+                f"{self.window} and {self.stride} for {len(counts)} axes",
+                "give one number per spatial axis",
+            )
         if self.classes is not None and len(self.classes) != len(self.scores):
-            raise InputError("classes", f"{len(self.classes)} names for {len(self.scores)} scores",
-                             "give one name per class")
+            raise InputError(
+                "classes",
+                f"{len(self.classes)} names for {len(self.scores)} scores",
+                "give one name per class",
+            )
         if self.activation not in get_args(Activation):
-            raise InputError("activation", f"{self.activation!r} is not known",
-                             f"use one of {', '.join(get_args(Activation))}")
+            raise InputError(
+                "activation",
+                f"{self.activation!r} is not known",
+                f"use one of {', '.join(get_args(Activation))}",
+            )
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -137,8 +149,11 @@ class ScoreMap:
             names = "no names are known" if self.classes is None else f"it is none of {_few(self.classes)}"
             raise InputError(f"class {klass!r}", names, "give a name of the classifier or an index") from None
         if not 0 <= index < len(self.scores):
-            raise InputError(f"class {klass!r}", f"there are {len(self.scores)} classes",
-                             f"give an index from 0 to {len(self.scores) - 1}")
+            raise InputError(
+                f"class {klass!r}",
+                f"there are {len(self.scores)} classes",
+                f"give an index from 0 to {len(self.scores) - 1}",
+            )
         return index
 
     def probabilities(self) -> torch.Tensor:
@@ -156,8 +171,11 @@ class ScoreMap:
         if kind == "mean_probability":
             return self.probabilities().flatten(1).mean(1)
         flat = self.scores.flatten(1)
-        reduced = {"mean_score": lambda: flat.mean(1), "sum_score": lambda: flat.sum(1),
-                   "max": lambda: flat.amax(1)}
+        reduced = {
+            "mean_score": lambda: flat.mean(1),
+            "sum_score": lambda: flat.sum(1),
+            "max": lambda: flat.amax(1),
+        }
         if kind not in reduced:
             raise InputError("kind", f"{kind!r} is not known", f"use one of {', '.join(get_args(Reduction))}")
         return _activate(reduced[kind](), self.activation)
@@ -168,13 +186,22 @@ class ScoreMap:
         order = values.argsort(descending=True, stable=True)[:k].tolist()
         return [(i, self.class_name(i), float(values[i])) for i in order]
 
+    def shown_class(self, klass: int | str | None = None) -> int:
+        """Index of the class to look for where none is named.
+
+        That is the image's top class; of two classes the second, which by convention is the one that is sought.
+        """
+        if klass is not None:
+            return self.class_index(klass)
+        return 1 if len(self.scores) == 2 else self.top(1)[0][0]
+
     def strongest(self, klass: int | str | None = None) -> Peak:
-        """The window with the highest probability of a class (of the image's top class by default).
+        """The window with the highest probability of a class (:meth:`shown_class` by default).
 
         Among probabilities that round to the same number the evidence decides: a class' score against
         all others.
         """
-        k = self.top(1)[0][0] if klass is None else self.class_index(klass)
+        k = self.shown_class(klass)
         flat = int(_evidence(self.scores.double(), k, self.activation).argmax())
         index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
         start = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
@@ -189,7 +216,7 @@ class ScoreMap:
         Args:
             image: ``[height, width]`` or ``[height, width, 3]`` array or picture file to draw on; it is
                 taken to cover the scanned image, whatever its resolution. By default the scanned image.
-            klass: name or index of the class; the image's top class by default.
+            klass: name or index of the class; :meth:`shown_class` by default.
 
         Returns:
             A matplotlib figure that belongs to no window: ``figure.savefig("map.png")``. Axes are in pixels of
@@ -199,15 +226,36 @@ class ScoreMap:
 
         return figure(self, image, klass)
 
-    def save(self, path: PathLike) -> None:
+    def save(self, path: PathLike, klass: int | str | None = None) -> None:
         """Write the map as ``.npz`` or ``.zarr``, or its picture as ``.png``; the file appears only when complete.
+
+        Args:
+            path: the file; its suffix says which of the three.
+            klass: for ``.png``, the class to draw, as for :meth:`plot`.
 
         Raises:
             InputError: another suffix, or a place that cannot be written.
         """
         from everywindow.report.files import save
 
-        save(self, path)
+        save(self, path, klass)
+
+    @staticmethod
+    def check_writable(path: PathLike) -> None:
+        """See before a long scan whether :meth:`save` can write there.
+
+        Raises:
+            InputError: another suffix, or a directory that is no zarr store is in the way.
+        """
+        from everywindow.report.files import check_writable
+
+        check_writable(path)
+
+    def plan_record(self) -> Any:
+        """The plan as plain data."""
+        from everywindow.report.files import plain
+
+        return plain(self.plan)
 
     @staticmethod
     def load(path: PathLike) -> ScoreMap:
@@ -231,7 +279,7 @@ def _evidence(scores: torch.Tensor, klass: int, activation: Activation) -> torch
     """A value that grows with the probability of a class and does not saturate."""
     if activation != "softmax" or len(scores) == 1:
         return scores[klass]
-    others = torch.cat([scores[:klass], scores[klass + 1:]])
+    others = torch.cat([scores[:klass], scores[klass + 1 :]])
     return scores[klass] - others.logsumexp(0)
 
 

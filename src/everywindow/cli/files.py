@@ -1,0 +1,147 @@
+"""``convert`` and ``info``: model files and results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from everywindow.cli.options import Console, Sizes, json_option, load_model, loading, model_options
+from everywindow.cli.texts import map_record, map_text
+from everywindow.errors import EverywindowError, InputError
+
+if TYPE_CHECKING:
+    from everywindow.api import Classifier
+
+RESULTS = (".npz", ".zarr")
+
+
+@click.command()
+@model_options
+@click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
+@click.option(
+    "--out",
+    required=True,
+    metavar="PATH",
+    help="FILE.pt2: the converted network, for images of any size. A folder: a bundle of the classifier.",
+)
+@json_option
+def convert(
+    model: str, weights: str | None, window: Any, trust: bool, stride: Any, out: str, console: Console
+) -> None:
+    """Write the fully convolutional network, or the classifier as a bundle that holds no code."""
+    suffix = Path(out).suffix.lower()
+    if suffix == ".onnx":
+        raise InputError(out, "ONNX is not written by this version", "write a .pt2 file or a bundle")
+    if suffix not in ("", ".pt2"):
+        raise InputError(out, f"{suffix} is not a kind of model", "end the name in .pt2, or name a folder")
+    if not suffix and stride is not None:
+        raise InputError("--stride", "a bundle holds the classifier, which has none", "write a .pt2 file")
+    classifier = load_model(model, weights, window, trust)
+    record = (
+        _write_network(classifier, stride, out, console)
+        if suffix
+        else _write_bundle(classifier, out, console)
+    )
+    console.say(f"written: {out}")
+    console.result({**record, "files": [out]})
+
+
+def _write_network(classifier: Classifier, stride: Any, out: str, console: Console) -> dict[str, Any]:
+    from everywindow import api
+    from everywindow.cli.export import write_pt2
+
+    fcn = api.convolutionalize(classifier, stride=stride)
+    write_pt2(fcn, out)
+    geometry = fcn.geometry
+    console.say(
+        f"takes [N, {fcn.channels}, *size], any size from {list(geometry.window)}; "
+        f"one score per window, stride {list(geometry.stride)}"
+    )
+    console.say(fcn.verdict.summary())
+    return {
+        "window": list(geometry.window),
+        "stride": list(geometry.stride),
+        "exact": fcn.verdict.exact,
+        "reasons": [list(reason) for reason in fcn.verdict.reasons],
+    }
+
+
+def _write_bundle(classifier: Classifier, out: str, console: Console) -> dict[str, Any]:
+    classifier.save(out)
+    console.say("a bundle: loads without code and without trust")
+    return {"window": list(classifier.window)}
+
+
+@click.command()
+@click.argument("model_or_result")
+@loading
+@json_option
+def info(model_or_result: str, weights: str | None, window: Any, trust: bool, console: Console) -> None:
+    """What a model or a saved score map (.npz, .zarr) is."""
+    from everywindow import api
+
+    if Path(model_or_result).suffix.lower() in RESULTS:
+        m = api.ScoreMap.load(model_or_result)
+        peak = m.strongest()
+        console.say(map_text(m, peak))
+        console.result({**map_record(m, peak), "kind": "result", "shape": list(m.scores.shape)})
+        return
+    record = _model_record(load_model(model_or_result, weights, window, trust))
+    for name, value in record.items():
+        console.say(f"{name.replace('_', ' ') + ':':<22}{_shown(value)}")
+    console.result({"kind": "model", **record})
+
+
+def _model_record(classifier: Classifier) -> dict[str, Any]:
+    record = {
+        "architecture": classifier.architecture or type(classifier.module).__name__,
+        "window": list(classifier.window),
+        "channels": classifier.channels,
+        "mean": classifier.mean,
+        "std": classifier.std,
+        "classes": classifier.classes,
+        "activation": classifier.activation or "seen from the network's end",
+        "parameters": sum(p.numel() for p in classifier.module.parameters()),
+    }
+    return {**record, **_cost_record(classifier), **_conversion_record(classifier)}
+
+
+def _cost_record(classifier: Classifier) -> dict[str, Any]:
+    from everywindow import api
+
+    try:
+        return {"mult_adds_per_window": api.cost(classifier, classifier.window, stride=1).macs["crops"]}
+    except EverywindowError as error:
+        return {"mult_adds_per_window": None, "not_counted": str(error)}
+
+
+def _conversion_record(classifier: Classifier) -> dict[str, Any]:
+    from everywindow import api
+
+    try:
+        fcn = api.convolutionalize(classifier)
+    except EverywindowError as error:
+        return {"converts": False, "exact": False, "reasons": [[error.what, error.why]]}
+    geometry = fcn.geometry
+    return {
+        "converts": True,
+        "network_stride": list(geometry.network_stride),
+        "receptive_field": list(geometry.receptive_field),
+        "exact": fcn.verdict.exact,
+        "reasons": [list(reason) for reason in fcn.verdict.reasons],
+    }
+
+
+def _shown(value: Any, limit: int = 8) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if not isinstance(value, (list, tuple)):
+        return str(value)
+    parts = [f"{v[0]} ({v[1]})" if isinstance(v, list) else str(v) for v in value]
+    return (
+        ", ".join(parts[:limit]) + (f" and {len(parts) - limit} more" if len(parts) > limit else "") or "none"
+    )

@@ -1,0 +1,130 @@
+"""``scan``, ``compare`` and ``cost``: a model over an image."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from everywindow.cli.options import (
+    Console,
+    Sizes,
+    image_options,
+    json_option,
+    load_model,
+    model_options,
+    output_key,
+)
+from everywindow.cli.texts import map_record, map_text
+
+if TYPE_CHECKING:
+    from everywindow.api import ScoreMap
+
+BOTH = ("map.npz", "heatmap.png")
+
+
+@click.command()
+@click.argument("image")
+@model_options
+@image_options
+@click.option(
+    "--mode",
+    type=click.Choice(["exact", "fcn", "crops"]),
+    help="crops: each window by itself. fcn: all in one pass.  [default: fcn where it is proved to equal "
+    "the crops, else crops]",
+)
+@click.option(
+    "--class",
+    "klass",
+    metavar="NAME",
+    help="Class to look for and to draw.  [default: the top class of the image; of two classes the second]",
+)
+@click.option(
+    "--out",
+    "outs",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="FILE.npz or FILE.zarr: the scores. FILE.png: the heat map. A folder: both. May be repeated.",
+)
+@json_option
+def scan(
+    image: str,
+    model: str,
+    weights: str | None,
+    window: Any,
+    trust: bool,
+    mode: str | None,
+    klass: str | None,
+    outs: tuple[str, ...],
+    console: Console,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Score every window of IMAGE and write the map."""
+    from everywindow import api
+
+    files = [file for out in outs for file in _files(out)]
+    for file in files:
+        api.ScoreMap.check_writable(file)
+    classifier = load_model(model, weights, window, trust)
+    m = api.scan(classifier, image, mode=mode, output=output_key(output), **options)
+    peak = m.strongest(klass)
+    _write(m, files, peak.klass)
+    console.say(map_text(m, peak))
+    console.say(f"written:    {', '.join(map(str, files))}")
+    console.result({**map_record(m, peak), "files": [str(file) for file in files]})
+
+
+def _files(out: str) -> list[Path]:
+    """The files of one ``--out``: a folder takes both kinds."""
+    path = Path(out)
+    folder = not path.suffix or (path.is_dir() and path.suffix.lower() != ".zarr") or out.endswith("/")
+    return [path / name for name in BOTH] if folder else [path]
+
+
+def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
+    for file in files:
+        m.save(file, klass=klass)
+
+
+@click.command()
+@click.argument("image")
+@model_options
+@image_options
+@json_option
+def compare(
+    image: str,
+    model: str,
+    weights: str | None,
+    window: Any,
+    trust: bool,
+    output: str | None,
+    console: Console,
+    **options: Any,
+) -> None:
+    """Run all modes on IMAGE: differences from the crops, agreement of the top class, seconds."""
+    from everywindow import api
+
+    classifier = load_model(model, weights, window, trust)
+    table = api.compare(classifier, image, output=output_key(output), **options)
+    console.say(str(table))
+    console.result(table.as_dict())
+
+
+@click.command()
+@model_options
+@click.option("--image-size", type=Sizes(), required=True, help="Size of the image in pixels.")
+@click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
+@json_option
+def cost(
+    model: str, weights: str | None, window: Any, trust: bool, image_size: Any, stride: Any, console: Console
+) -> None:
+    """Count parameters and mult-adds per layer and mode, before running anything."""
+    from everywindow import api
+
+    table = api.cost(load_model(model, weights, window, trust), image_size, stride=stride)
+    console.say(str(table))
+    console.result(asdict(table))

@@ -1,0 +1,120 @@
+"""Train the demo's classifier: is this window of 25×25 pixels a face?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from everywindow.demo.data import WINDOW, backgrounds, labelled_windows
+
+CLASSES = ("no face", "face")
+MEAN, STD = 0.45, 0.22
+ROUNDS, STEPS, HALF_BATCH = 3, 150, 64
+CANDIDATES, KEPT = 12_000, 1_500
+
+
+def network() -> nn.Sequential:
+    """Two convolutions without padding, then fully connected layers: the classic classifier of one size."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(32 * 4 * 4, 64),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(64, len(CLASSES)),
+    )
+
+
+def train(seed: int, say: Callable[[str], None] = lambda line: None) -> nn.Sequential:
+    """The network, trained from nothing; the same seed gives the same one.
+
+    In rounds: after each, windows of the photographs that the network takes for faces join the
+    negatives, for random windows are mostly too easy to learn from.
+    """
+    faces, others = (torch.from_numpy(part)[:, None] for part in labelled_windows())
+    photographs = [torch.from_numpy(photograph) for photograph in backgrounds()]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = network()
+        negatives = torch.cat([others, random_windows(photographs, CANDIDATES // 4)])
+        optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
+        for turn in range(ROUNDS):
+            loss = train_round(net, optimizer, faces, negatives)
+            mistakes = hardest(net, random_windows(photographs, CANDIDATES))
+            negatives = torch.cat([negatives, mistakes])
+            say(f"round {turn + 1} of {ROUNDS}: loss {loss:.3f}, {len(negatives):,} negatives")
+    return net.eval()
+
+
+def train_round(
+    net: nn.Module, optimizer: torch.optim.Optimizer, faces: torch.Tensor, negatives: torch.Tensor
+) -> float:
+    """A round of batches, half faces and half others; gives the mean loss of its last steps."""
+    net.train()
+    labels = torch.arange(2).repeat_interleave(HALF_BATCH)
+    losses = []
+    for _ in range(STEPS):
+        pixels = torch.cat([varied(_some(part, HALF_BATCH)) for part in (negatives, faces)])
+        loss = nn.functional.cross_entropy(net(normalise(pixels)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return sum(losses[-20:]) / len(losses[-20:])
+
+
+def hardest(net: nn.Module, windows: torch.Tensor) -> torch.Tensor:
+    """The windows, none of them a face, that look most like one to the network."""
+    net.eval()
+    with torch.no_grad():
+        scores = torch.cat([net(normalise(part)) for part in windows.split(1024)])
+    return windows[(scores[:, 1] - scores[:, 0]).topk(KEPT).indices]
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels from 0 to 1 as the network takes them."""
+    return (pixels - MEAN) / STD
+
+
+def random_windows(photographs: list[torch.Tensor], count: int) -> torch.Tensor:
+    """Windows anywhere in the photographs, ``[count, 1, 25, 25]``."""
+    windows = []
+    for photograph in photographs:
+        views = photograph.unfold(0, WINDOW, 1).unfold(1, WINDOW, 1)
+        share = count // len(photographs)
+        rows, cols = (torch.randint(size, (share,)) for size in views.shape[:2])
+        windows.append(views[rows, cols])
+    return torch.cat(windows)[:, None]
+
+
+def varied(pixels: torch.Tensor) -> torch.Tensor:
+    """Each window mirrored or not, shifted by up to two pixels, a little zoomed, turned and lit in another way."""
+    n = len(pixels)
+    angle, zoom = _uniform(n, -0.15, 0.15), _uniform(n, 0.85, 1.1)
+    mirror = torch.randint(2, (n,)) * 2.0 - 1.0
+    cos, sin, shift = (
+        zoom * angle.cos(),
+        zoom * angle.sin(),
+        _uniform(2 * n, -4 / WINDOW, 4 / WINDOW).view(2, n),
+    )
+    affine = torch.stack([mirror * cos, -sin, shift[0], mirror * sin, cos, shift[1]], 1).view(n, 2, 3)
+    grid = nn.functional.affine_grid(affine, list(pixels.shape), align_corners=False)
+    moved = nn.functional.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    contrast, light = _uniform(n, 0.7, 1.3).view(n, 1, 1, 1), _uniform(n, -0.1, 0.1).view(n, 1, 1, 1)
+    return ((moved - MEAN) * contrast + MEAN + light).clamp(0, 1)
+
+
+def _uniform(count: int, low: float, high: float) -> torch.Tensor:
+    return torch.empty(count).uniform_(low, high)
+
+
+def _some(windows: torch.Tensor, count: int) -> torch.Tensor:
+    return windows[torch.randint(len(windows), (count,))]
