@@ -5,7 +5,7 @@ Imports nothing of the package: what is tested shares no code with what tests it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import torch
@@ -30,6 +30,14 @@ def window_offsets(
     ]
 
 
+def windows(image: Tensor, window: Sequence[int], stride: Sequence[int]) -> Iterator[Tensor]:
+    """Every window ``[C, *window]`` of an image ``[C, *size]``, the last axis fastest."""
+    for corner in product(*window_offsets(image.shape[1:], window, stride)):
+        yield image[
+            (slice(None), *(slice(first, first + n) for first, n in zip(corner, window, strict=True)))
+        ]
+
+
 @torch.no_grad()
 def crops(
     module: nn.Module,
@@ -44,14 +52,13 @@ def crops(
     """
     was_training = module.training
     module.eval()
-    offsets = window_offsets(image.shape[1:], window, stride)
     scores = []
-    for corner in product(*offsets):
-        box = (slice(None), *(slice(first, first + n) for first, n in zip(corner, window, strict=True)))
-        out = module(image[box].clone().unsqueeze(0))
+    for pixels in windows(image, window, stride):
+        out = module(pixels.clone().unsqueeze(0))
         scores.append((pick(out) if pick else out).reshape(-1))
     module.train(was_training)
-    return torch.stack(scores, dim=1).reshape(-1, *(len(axis) for axis in offsets))
+    counts = [len(axis) for axis in window_offsets(image.shape[1:], window, stride)]
+    return torch.stack(scores, dim=1).reshape(-1, *counts)
 
 
 @torch.no_grad()
