@@ -1,0 +1,56 @@
+"""A dozen of torchvision's classifiers against their crops; ``make zoo`` does all 80."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("torchvision")
+
+from benchmarks.zoo import EQUAL, Row, examine, line, table
+
+CONVERT = [
+    "alexnet",
+    "convnext_tiny",
+    "googlenet",
+    "inception_v3",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "resnet18",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONVERT)
+def test_one_pass_is_right_at_the_windows_size_and_honest_beyond(name: str) -> None:
+    row = examine(name)
+    assert not row.wrong, line(row)
+    assert row.converts
+    assert row.native is not None
+    assert row.native <= EQUAL
+    assert not row.exact
+    assert row.reason
+    assert row.larger is not None
+    assert row.larger > 1e-3
+
+
+@pytest.mark.slow
+def test_attention_is_refused_with_the_layer() -> None:
+    row = examine("vit_b_32")
+    assert not row.wrong, line(row)
+    assert not row.converts
+    assert "encoder" in row.reason
+
+
+def test_a_wrong_row_is_marked() -> None:
+    rows = [
+        Row("good", 64, converts=True, native=1e-15),
+        Row("bad", 64, converts=True, native=0.1, wrong="differs"),
+    ]
+    page = table(rows)
+    assert "1 rows are wrong" in page
+    assert "WRONG: differs" in page.splitlines()[-1]
+    assert "WRONG" not in page.splitlines()[-2]
