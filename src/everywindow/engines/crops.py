@@ -56,7 +56,8 @@ def run_crops(
             setting = _within(tuner.next(), largest if batched else 1)
             chosen = positions[done : done + setting[0]]
             started = time.perf_counter()
-            vectors = score_vectors(picked(runner(_crops(pixels, grid, chosen, setting[1]), setting[1]), output))
+            outputs = runner(_crops(pixels, grid, chosen, setting[1]), setting[1])
+            vectors = score_vectors(picked(outputs, output), len(chosen))
             _synchronise(pixels.device)
             if len(chosen) == setting[0]:
                 tuner.record(setting, len(chosen) / (time.perf_counter() - started))

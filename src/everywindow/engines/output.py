@@ -33,14 +33,24 @@ def picked(outputs: Any, output: Output = None) -> Tensor:
     return picked(items[names.index(wanted)])
 
 
-def score_vectors(scores: Tensor) -> Tensor:
+def score_vectors(scores: Tensor, batch: int) -> Tensor:
     """Scores of a batch of windows as ``[N, K]``; ``[N]`` and ``[N, K, 1, 1]`` are taken too.
+
+    A network that squeezes its output loses the batch dimension of a single window: it is put back.
 
     Raises:
         InputError: more than one position per window.
     """
+    if batch == 1 and (scores.ndim == 0 or scores.shape[0] != 1):
+        scores = scores.unsqueeze(0)
     require_vectors(tuple(scores.shape))
-    return scores.reshape(len(scores), -1)
+    if scores.shape[0] != batch:
+        raise InputError(
+            "output",
+            f"shape {tuple(scores.shape)} for {batch} windows has no row for each",
+            "keep the batch as the first dimension of the network's output",
+        )
+    return scores.reshape(batch, -1)
 
 
 def require_vectors(shape: tuple[int, ...]) -> None:

@@ -69,7 +69,8 @@ class AxisRecord:
         period: windows share a body only where their offsets are equal modulo it, in pixels.
         head: leading positions that depend on where the window starts (they see padding).
         tail: trailing positions that depend on where the window ends.
-        network_stride: product of the strides of the layers so far, in pixels.
+        network_stride: product of the strides of the layers so far, in pixels; one that leaves a single position
+            (a pooling over the whole map) does not count.
         seen_low: first pixel, relative to the window's start, that position 0 sees (negative: padding).
         seen_high: pixel after the last one that position 0 sees.
 
@@ -114,7 +115,7 @@ class AxisRecord:
             period=lcm(self.period, jump),
             head=_clamp(first_clean, 0, n),
             tail=n - _clamp(last_clean + 1, 0, n),
-            network_stride=self.network_stride * (op.stride if op.coarsens else 1),
+            network_stride=self.network_stride * (op.stride if op.coarsens and n > 1 else 1),
             seen_low=self.seen_low - op.pad_low * self.jump,
             seen_high=self.seen_high + (op.span - op.pad_low) * self.jump,
         )

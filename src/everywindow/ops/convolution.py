@@ -12,7 +12,7 @@ from everywindow.geometry import LocalOp, Value, feature_dim, is_space
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, numbers, overloads, per_item, shape_of
+from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, numbers, overloads, per_item, refuse_batch, shape_of
 
 
 class Convolution(Rule):
@@ -30,6 +30,7 @@ class Convolution(Rule):
             raise MixesBatch("a convolution without batch dimension takes as channels")
         if is_space(value.layout[1]):
             raise NotShared("a convolution takes a spatial axis as channels")
+        refuse_batch(value.layout[1], "a convolution sums over")
         ops = local_ops(call)
         value = replace(value, layout=(value.layout[0], feature_dim(call.shape[1]), *value.layout[2:]))
         return after_local(call, value, ops, {dim: _why(op) for dim, op in ops.items()}, call.shape)

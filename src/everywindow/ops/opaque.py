@@ -41,7 +41,7 @@ class Opaque(Rule):
         "pixel_unshuffle.default im2col.default index.Tensor index_select.default expand.default repeat.default "
         "tile.default unfold.default max_pool2d_with_indices.default max_pool3d_with_indices.default "
         "expand_as.default broadcast_to.default gather.default linalg_norm.default cosine_similarity.default "
-        "max.dim min.dim argmin.default any.dim all.dim repeat_interleave.self_int slice_scatter.default "
+        "argmin.default any.dim all.dim repeat_interleave.self_int slice_scatter.default "
         "select_scatter.default"
     )
 

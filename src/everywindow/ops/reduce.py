@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from everywindow.geometry import Value, has_batch, is_space, space_axes
+from everywindow.geometry import Dim, Space, Value, has_batch, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import physical_dim, rearrangement
+from everywindow.ops.form import axis_dim, is_in_place, physical_dim, rearrangement
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
 from everywindow.ops.verbatim import plain_value
 
@@ -19,26 +19,45 @@ class Reduction(Rule):
 
     targets = overloads("mean.dim sum.dim_IntList amax.default amin.default mean.default sum.default")
 
-    def infer(self, call: Call) -> Value:
-        value = _ready(call)
-        return reduced_value(value, _dims(call), keepdim=bool(call.arguments.get("keepdim")))
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        return reduced_value(_ready(call), _dims(call), keepdim=bool(call.arguments.get("keepdim")))
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
-        mapped, value = emit.mapped(call.inputs[0]), _ready(call)
-        mapped = emit.plain(mapped, value)
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        mapped = emit.plain(emit.mapped(call.inputs[0]), _ready(call))
         kind = call.target._schema.name.removeprefix("aten::")
-        return reduced_map(emit, mapped, _dims(call), kind, keepdim=bool(call.arguments.get("keepdim")))
+        keepdim = bool(call.arguments.get("keepdim"))
+        return reduced_map(emit, mapped, _dims(call), _KINDS.get(kind, kind), keepdim)
+
+
+class Extremum(Reduction):
+    """``x.max(dim)``: the values; their places count from the window's corner and are not converted."""
+
+    targets = overloads("max.dim min.dim")
+
+    def infer(self, call: Call) -> tuple[Value, ...]:
+        value = super().infer(call)
+        assert isinstance(value, Value)
+        return value, value.ended(call.because("the places of the extremes count from the window's corner"))
+
+    def convert(self, call: Call, emit: Emitter) -> tuple[Mapped, ...]:
+        values = super().convert(call, emit)
+        assert isinstance(values, Mapped)
+        return (values,)
 
 
 def _ready(call: Call) -> Value:
-    """The input's record; gathered where a flattened dimension is reduced."""
+    """The input's record; gathered where a vector of flattened features and positions is reduced."""
     value = call.value(call.inputs[0])
-    merged = [dim for dim in _dims(call) if space_axes((value.layout[dim],)) and not is_space(value.layout[dim])]
-    if not merged:
+    dims = [value.layout[dim] for dim in _dims(call)]
+    if all(_only_space(dim) or not space_axes((dim,)) for dim in dims):
+        if not is_in_place(value.layout) and 0 < len(space_axes(dims)) < len(value.mapped):
+            raise NotShared("a reduction over part of a flattened map")
         return value
-    if set(merged) != {value.flat_dim()}:
-        raise NotShared("a reduction over flattened positions")
     return plain_value(value, "a reduction")
+
+
+def _only_space(dim: Dim) -> bool:
+    return bool(dim) and all(isinstance(atom, Space) for atom in dim)
 
 
 def _dims(call: Call) -> list[int]:
@@ -68,7 +87,7 @@ def reduced_value(value: Value, dims: Sequence[int], keepdim: bool) -> Value:
 def reduced_map(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str, keepdim: bool) -> Mapped:
     """The reduction on the map: features as they stand, spatial axes per window and into the batch."""
     layout = mapped.value.layout
-    spatial = [dim for dim in dims if is_space(layout[dim])]
+    spatial = [dim for dim in dims if _only_space(layout[dim])]
     features = [dim for dim in dims if dim not in spatial]
     final = reduced_value(mapped.value, dims, keepdim)
     if features:
@@ -76,19 +95,28 @@ def reduced_map(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str, k
         mapped = replace(mapped, node=emit.call(_OVERLOADS[kind], mapped.node, at, True))
     if spatial:
         mapped = _windows_reduced(emit, mapped, spatial, kind)
-    left = tuple(() if dim in features else atoms for dim, atoms in enumerate(layout) if dim not in spatial)
+    in_place = is_in_place(layout)
+    left = tuple(
+        () if dim in features or dim in spatial else atoms
+        for dim, atoms in enumerate(layout)
+        if not (in_place and dim in spatial)
+    )
     return emit.rearranged(mapped, rearrangement(left, final.layout), final)
 
 
 def _windows_reduced(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str) -> Mapped:
     """Each window's own value along some spatial dimensions, which leave the map for the batch."""
-    axes = space_axes([mapped.value.layout[dim] for dim in dims])
-    boxes = [(dim, *emit.window_steps(mapped, axis)) for dim, axis in zip(dims, axes, strict=True)]
+    layout = mapped.value.layout
+    axes = space_axes([layout[dim] for dim in dims])
+    at = [axis_dim(layout, axis) for axis in axes]
+    boxes = [(dim, *emit.window_steps(mapped, axis)) for dim, axis in zip(at, axes, strict=True)]
     counts = emit.counts(axes)
     node = emit.call(fn.window_reduce, mapped.node, boxes, counts, kind)
-    node = emit.call(fn.windows_to_batch, node, [(dim, 1) for dim in dims], counts)
+    node = emit.call(fn.windows_to_batch, node, [(dim, 1) for dim in at], counts)
     return emit.into_batch(mapped, axes, node, mapped.value)
 
+
+_KINDS = {"max": "amax", "min": "amin"}
 
 _OVERLOADS = {
     "mean": torch.ops.aten.mean.dim,

@@ -13,7 +13,7 @@ from everywindow.ops.norm import BatchNorm, FeatureNorm, WindowNorm
 from everywindow.ops.opaque import Attention, Creation, Opaque
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
-from everywindow.ops.reduce import Reduction
+from everywindow.ops.reduce import Extremum, Reduction
 from everywindow.ops.rule import Rule
 from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape
@@ -30,6 +30,7 @@ RULES: tuple[type[Rule], ...] = (
     Convolution,
     Creation,
     Dropout,
+    Extremum,
     FeatureNorm,
     Identity,
     Item,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -60,9 +61,11 @@ class AlongFeatures(Rule):
         "var.correction std.correction var.dim std.dim sort.default topk.default argmax.default "
         "native_channel_shuffle.default channel_shuffle.default"
     )
-    keeps_layout = False
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = self._value(call)
+        return (value,) * len(call.shapes) if isinstance(call.node.meta["shape"], list) else value
 
-    def infer(self, call: Call) -> Value:
+    def _value(self, call: Call) -> Value:
         value, dims = self._plain(call)
         for dim in dims:
             refuse_batch(value.layout[dim], f"{_name(call)} runs over")
@@ -70,13 +73,17 @@ class AlongFeatures(Rule):
                 raise NotShared(f"{_name(call)} runs over the window's positions")
         return replace(value, layout=_kept_dims(value.layout, dims, call))
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         value, dims = self._plain(call)
         mapped = emit.mapped(call.inputs[0])
         mapped = emit.plain(mapped, value)
         named = {name: _same_kind(call[name], [physical_dim(value.layout, dim) for dim in dims])
                  for name in ("dim", "dims") if name in call.arguments}
-        return emit_verbatim(call, emit, mapped, self.infer(call), **named)
+        result = emit_verbatim(call, emit, mapped, self._value(call), **named)
+        if not isinstance(call.node.meta["shape"], list):
+            return result
+        several = range(len(call.shapes))
+        return tuple(replace(result, node=emit.call(operator.getitem, result.node, index)) for index in several)
 
     def _plain(self, call: Call) -> tuple[Value, list[int]]:
         """The input's record, gathered where the call meets a flattened map, and the dimensions it runs over."""
