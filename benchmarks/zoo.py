@@ -1,9 +1,9 @@
 """Every torchvision classifier against its crops: ``python -m benchmarks.zoo --out docs/zoo.md``.
 
-Each network gets weights that tell windows apart (``tests/trial_weights.py``). Then, in float64: the converted
-network against the original on images of the window's size, and against the plain sliding window of
-``tests/oracle.py`` on an image of one to two strides more. Differences are relative to the spread of the scores
-between windows. A row that should hold and does not is marked WRONG, and the exit code is 1.
+Each network gets weights that tell windows apart (``tests/trial_weights.py``). Then, in float64: the
+converted network against the original on images of the window's size, and against the plain sliding window
+of ``tests/oracle.py`` on an image of one to two strides more. Differences are relative to the spread of the
+scores between windows. A row that should hold and does not is marked WRONG, and the exit code is 1.
 
 Results are kept per network in ``build/zoo``, so a run that was stopped goes on where it was; a change of the
 package's code or of this file makes them void.
@@ -34,11 +34,12 @@ from trial_weights import noise, sees_the_border, tells_windows_apart, with_tria
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "zoo"
 WINDOWS = tuple(range(64, 321, 32))
-"""Windows that are tried; from 64 pixels on, the last map of a network of stride 32 has more than one position."""
+"""Windows that are tried; from 64 pixels on, the last map of stride 32 has more than one position."""
 
 EQUAL = oracle.TOLERANCE[torch.float64]
-ATTENTION = ("maxvit", "swin", "vit")
-"""Families that look at all positions: they have no plain conversion."""
+REFUSED = ("maxvit", "swin", "vit", "efficientnet", "mobilenet_v3", "regnet_y")
+"""Families that may be refused: attention over positions, or a statistic of the whole window inside
+(squeeze-and-excitation). Any other refusal is wrong."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _compare(name: str, module: nn.Module, window: int) -> Row:
         converted = ew.convolutionalize(module, window=window).eval()
     except ConversionError as error:
         macs = ew.cost(module, image_size=(window, window), window=window, stride=32).macs
-        unexpected = "" if name.startswith(ATTENTION) else "refused, and it has a conversion"
+        unexpected = "" if name.startswith(REFUSED) else "refused, and it has a conversion"
         return Row(name, window, reason=str(error), macs_window=macs["crops"], wrong=unexpected)
     stride = converted.geometry.stride
     image = noise((1, 3, window + 2 * stride[0] + 1, window + stride[1] + stride[1] // 2), 5)[0]
@@ -160,7 +161,7 @@ def _compare(name: str, module: nn.Module, window: int) -> Row:
 
 @torch.no_grad()
 def _native(module: nn.Module, converted: nn.Module, window: int) -> tuple[float, float, str]:
-    """Relative difference at the window's size, the spread of the scores, and why they prove nothing if so."""
+    """Relative difference at the window's size, spread of the scores, and why they prove nothing if so."""
     images = noise((4, 3, window, window), 7)
     expected = torch.stack([module(image.unsqueeze(0))[0] for image in images], dim=1)
     scores = torch.stack([converted(image.unsqueeze(0))[0].flatten() for image in images], dim=1)
@@ -221,13 +222,14 @@ def kept_or_new(name: str, mark: str) -> Row:
 HEADER = """\
 # The zoo
 
-All {count} classifiers of torchvision {version}, in float64, with every weight drawn anew so that the scores tell
-windows apart. Each network has the smallest multiple of 32 pixels, from 64 on, that it takes as its window. The
-converted network is compared with the original at the window's size (`native`), and with the plain sliding window
-on an image of one to two strides more (`larger`). Differences are the largest over all scores, relative to the
-spread of the scores between windows: up to 1e-10 counts as equal. Where `exact` says no, `larger` is the
-difference that one pass makes for this network with these weights; `scan` then takes crops unless told otherwise.
-Mult-adds are counted, in millions: for one window, and for the larger image window by window and in one pass.
+All {count} classifiers of torchvision {version}, in float64, with every weight drawn anew so that the scores
+tell windows apart. Each network has the smallest multiple of 32 pixels, from 64 on, that it takes as its
+window. The converted network is compared with the original at the window's size (`native`), and with the
+plain sliding window on an image of one to two strides more (`larger`). Differences are the largest over all
+scores, relative to the spread of the scores between windows: up to 1e-10 counts as equal. Where `exact` says
+no, `larger` is the difference that one pass makes for this network with these weights; `scan` then takes
+crops unless told otherwise. Mult-adds are counted, in millions: for one window, and for the larger image
+window by window and in one pass.
 
 Made by `make zoo` ({threads} threads). {converted} of {count} convert, {wrong} rows are wrong.
 

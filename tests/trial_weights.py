@@ -115,6 +115,7 @@ def sees_the_border(module: nn.Module, image: Tensor, axis: int = 0) -> bool:
     centre = [n // 2 for n in image.shape[1:]]
     centre[axis] = 0
     changed = image.clone()
-    changed[(slice(None), *centre)] += 3
+    pixel: tuple[int | slice, ...] = (slice(None), *centre)
+    changed[pixel] += 3
     before, after = (module(x.unsqueeze(0)).reshape(-1) for x in (image, changed))
     return float((after - before).abs().max()) > 1e-6 * float(before.abs().max())
