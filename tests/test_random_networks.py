@@ -104,11 +104,10 @@ def test_scan_is_never_wrong(data: st.DataObject, example: Example) -> None:
     _, native = native_scores(example.module, example.window, example.channels)
     scale = max(oracle.spread(native), oracle.spread(expected))
     assume(scale > 1e-2 * float(native.abs().max()))
+    classifier = ew.Classifier(example.module, window=example.window, channels=example.channels)
     for mode in (None, "crops"):
         options = {} if mode is None else {"mode": mode}
-        scan = ew.scan(
-            example.module, image, window=example.window, stride=stride, dtype=torch.float64, **options
-        )
+        scan = ew.scan(classifier, image, stride=stride, dtype=torch.float64, **options)
         assert oracle.relative_difference(scan.scores, expected, scale) <= EQUAL
         assert [list(axis) for axis in scan.offsets] == oracle.window_offsets(
             image.shape[1:], example.window, step
