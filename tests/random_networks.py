@@ -132,7 +132,7 @@ class Example:
     """A network in eval mode, its window and what the generator knows of it.
 
     Attributes:
-        strides: product of the strides of its layers, per axis.
+        strides: product of the strides of its layers, per axis (not those that leave one position).
         padded: whether some layer may look outside the window.
     """
 
@@ -181,7 +181,8 @@ class _Builder:
         if value.numel() == 0:
             return False
         if strides is not None:
-            product = tuple(a * b for a, b in zip(self.strides, strides, strict=True))
+            kept = [step if n > 1 else 1 for step, n in zip(strides, value.shape[2:], strict=True)]
+            product = tuple(a * b for a, b in zip(self.strides, kept, strict=True))
             if max(product) > 8:
                 return False
             self.strides = product

@@ -172,6 +172,17 @@ def cases() -> dict[str, Case]:
         "flatten C h w": Case(stem(flat(), nn.Linear(60, 3)), (11, 7), 2),
         "flatten h w C": Case(stem(FlattenAs(first), nn.Linear(60, 3)), (11, 7), 2),
         "flatten w h C": Case(stem(FlattenAs(last), nn.Linear(60, 3)), (11, 7), 2),
+        "flatten w h C of a single position": Case(
+            NET(nn.Conv2d(2, 5, 3), FlattenAs(last), nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+            (3, 3),
+            1,
+        ),
+        "flatten w h C of a column": Case(
+            NET(nn.Conv2d(2, 5, (3, 5)), FlattenAs(last), nn.Linear(25, 4), nn.BatchNorm1d(4)), (7, 5), 1
+        ),
+        "flatten of one channel along one axis": Case(
+            NET(nn.Conv1d(2, 1, 3), flat(), nn.BatchNorm1d(9), nn.Linear(9, 3)), (11,), 1
+        ),
         "dropout before linear": Case(stem(flat(), nn.Dropout(), nn.Linear(100, 3)), w, 2),
         "batch norm before linear": Case(stem(flat(), nn.BatchNorm1d(100), nn.Linear(100, 3)), w, 2),
         "batch norm in another order": Case(
