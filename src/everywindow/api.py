@@ -157,7 +157,7 @@ def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stri
 
 
 def _listed(sizes: Sizes) -> int | tuple[int, ...]:
-    return sizes if isinstance(sizes, int) else tuple(sizes)
+    return tuple(sizes) if isinstance(sizes, Sequence) else sizes
 
 
 def _read(known: Classifier, image: Any, pad: Sizes | None, scale: float | None) -> Image:

@@ -78,7 +78,7 @@ def per_axis(name: str, value: int | tuple[int, ...] | list[int], axes: int) -> 
     Raises:
         InputError: not a positive integer, or a sequence of another length.
     """
-    values = (value,) * axes if isinstance(value, int) else tuple(value)
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * axes
     if len(values) != axes:
         raise InputError(name, f"{len(values)} numbers for {axes} axes", f"give one integer, or {axes} of them")
     _check_positive(name, values)
