@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from torchvision_shim import make_importable
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
+os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests start
 make_importable()
 
 
