@@ -24,7 +24,8 @@ def test_table_has_a_row_per_mode_and_the_verdict() -> None:
     head, crops, fcn, windows, verdict = str(BOTH).splitlines()
     assert crops.split() == ["crops", "3.00", "1.0", "15.0", "G", "1.0", "reference"]
     assert fcn.split() == ["fcn", "0.25", "12.0", "1.0", "G", "15.0", "5.0e-01", "3.1e-01", "87.5", "%"]
-    assert head.endswith("same top class") and len(fcn) == len(head)
+    assert head.endswith("same top class")
+    assert len(fcn) == len(head)
     assert windows == "36 windows"
     assert "features.0 (zero padding (1, 1))" in verdict
 
@@ -47,6 +48,7 @@ def test_plain_data_for_json() -> None:
 
 def test_without_crops_there_is_no_speed_up() -> None:
     alone = Comparison(BOTH.runs[1:], windows=36)
-    assert alone.speed_up("fcn") is None and alone.run("crops") is None
+    assert alone.speed_up("fcn") is None
+    assert alone.run("crops") is None
     assert "fcn" in str(alone)
     assert BOTH.speed_up("fcn") == pytest.approx(12)

@@ -7,13 +7,13 @@ import pickle
 
 import pytest
 import torch
-from oracle import crops, relative_difference
 from torch import nn
 from torch.nn import functional as F
 
 import everywindow as ew
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.tuning import Tuner
+from oracle import crops, relative_difference
 
 PADDED = nn.Sequential(
     nn.Conv2d(1, 4, 3, stride=2, padding=1),
@@ -26,7 +26,7 @@ PADDED = nn.Sequential(
 PLAIN = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 25, 3)).double()
 
 
-@pytest.fixture()
+@pytest.fixture
 def image() -> torch.Tensor:
     return torch.randn(1, 61, 47, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
 

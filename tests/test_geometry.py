@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everywindow.errors import InputError
-from everywindow.geometry import AxisRecord, Batch, Extent, Feature, LocalOp, Space, WindowGrid, regroup, tiles_within
+from everywindow.geometry import (
+    AxisRecord,
+    Batch,
+    Extent,
+    Feature,
+    LocalOp,
+    Space,
+    WindowGrid,
+    regroup,
+    tiles_within,
+)
 
 ops = st.builds(
     LocalOp,
@@ -25,7 +35,14 @@ def starts(op: LocalOp, u: int) -> int:
     return u * op.stride - op.pad_low
 
 
-@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 4), st.integers(0, 2), st.booleans(), st.integers(1, 30))
+@given(
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(1, 30),
+)
 def test_output_length_is_that_of_torch(
     kernel: int, dilation: int, stride: int, padding: int, ceil_mode: bool, n: int
 ) -> None:
@@ -45,11 +62,7 @@ def test_body_is_what_sees_neither_end(chain: list[LocalOp], window: int) -> Non
         if op.output_length(record.n) < 1:
             return
         taps = range(0, op.span + 1, op.dilation)
-        clean = {
-            u
-            for u in range(op.output_length(record.n))
-            if all(starts(op, u) + tap in clean for tap in taps)
-        }
+        clean = {u for u in range(op.output_length(record.n)) if all(starts(op, u) + tap in clean for tap in taps)}
         record = record.after(op)
         body = set(range(record.head, record.n - record.tail))
         assert body <= clean, "a position of the body sees an end"
@@ -73,7 +86,12 @@ def test_extent_is_the_length_of_the_map(chain: list[LocalOp], window: int, stri
 
 
 @given(
-    st.integers(1, 12), st.integers(1, 5), st.integers(0, 60), st.integers(-8, 0), st.integers(0, 8), st.integers(1, 80)
+    st.integers(1, 12),
+    st.integers(1, 5),
+    st.integers(0, 60),
+    st.integers(-8, 0),
+    st.integers(0, 8),
+    st.integers(1, 80),
 )
 def test_tiles_hold_every_window_once_and_all_that_it_sees(
     window: int, stride: int, more: int, low: int, past: int, limit: int
@@ -104,6 +122,8 @@ def test_regroup_refuses_to_cut_a_spatial_axis() -> None:
     ("size", "window", "stride", "why"),
     [((8,), (9,), (1,), "smaller"), ((8,), (4,), (0,), "not positive"), ((8, 8), (4,), (1,), "axes")],
 )
-def test_grids_that_cannot_be(size: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], why: str) -> None:
+def test_grids_that_cannot_be(
+    size: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...], why: str
+) -> None:
     with pytest.raises(InputError, match=why):
         WindowGrid(size, window, stride)

@@ -113,7 +113,8 @@ def test_title_names_the_class_and_the_bar_its_unit() -> None:
     assert figure.axes[0].get_title() == "cell"
     assert figure.axes[1].get_ylabel() == "probability"
     plain = replace(spike((3, 3), (1, 1)), activation="none", classes=None).plot()
-    assert plain.axes[0].get_title() == "class 1" and plain.axes[1].get_ylabel() == "score"
+    assert plain.axes[0].get_title() == "class 1"
+    assert plain.axes[1].get_ylabel() == "score"
 
 
 def test_the_scanned_picture_lies_under_the_map_with_its_padding() -> None:
@@ -147,10 +148,13 @@ def test_a_signal_is_a_strip_over_the_line() -> None:
     axes = m.plot(np.sin(np.arange(22)), klass="cell").axes[0]
     left, right, _, _ = cell_box(cells(axes), 0, 4)
     assert (left + right) / 2 == 4 * 2 + 3
-    assert len(axes.lines) == 1 and axes.get_xlim() == (0, 22)
-    assert axes.get_ylim()[0] < -0.9 and axes.get_ylim()[1] > 0.9
+    assert len(axes.lines) == 1
+    assert axes.get_xlim() == (0, 22)
+    assert axes.get_ylim()[0] < -0.9
+    assert axes.get_ylim()[1] > 0.9
     response = m.plot(klass="cell").axes[0].lines[0]
-    assert np.argmax(response.get_ydata()) == 4 and response.get_xdata()[4] == 11  # type: ignore[index]
+    assert np.argmax(response.get_ydata()) == 4
+    assert response.get_xdata()[4] == 11
 
 
 def test_a_volume_shows_the_slice_with_the_strongest_response() -> None:
@@ -158,7 +162,8 @@ def test_a_volume_shows_the_slice_with_the_strongest_response() -> None:
     volume = np.zeros(m.image_size)
     volume[9] = 1
     axes = m.plot(volume, klass="cell").axes[0]
-    assert "slice" in axes.get_title() and "9 px" in axes.get_title()
+    assert "slice" in axes.get_title()
+    assert "9 px" in axes.get_title()
     assert np.asarray(axes.images[0].get_array()).min() == 1
     assert np.unravel_index(np.argmax(cells(axes).get_array()), (4, 6)) == (1, 2)
     assert m.plot(klass="cell").axes[0].images
@@ -170,7 +175,8 @@ def test_png_is_written_without_pyplot(tmp_path: Path) -> None:
     from PIL import Image
 
     with Image.open(tmp_path / "map.png") as picture:
-        assert picture.format == "PNG" and picture.size[0] > 400
+        assert picture.format == "PNG"
+        assert picture.size[0] > 400
     assert "matplotlib.pyplot" not in sys.modules
 
 

@@ -99,7 +99,8 @@ def test_strongest_reports_window_score_and_probability() -> None:
     peak = m.strongest("dog")
     assert (peak.klass, peak.name, peak.index) == (1, "dog", (0, 1))
     assert (peak.start, peak.exclusive_stop) == ((-1, 1), (4, 6))
-    assert peak.score == 5 and peak.probability == pytest.approx(1 / (1 + np.exp(-5)))
+    assert peak.score == 5
+    assert peak.probability == pytest.approx(1 / (1 + np.exp(-5)))
     assert peak.original_box(m.scale) == ((-2, 2), (8, 12))
 
 
@@ -157,7 +158,8 @@ def test_files_give_back_every_field(
     )
     m.save(tmp_path / f"deep/er/map{suffix}")
     back = ScoreMap.load(tmp_path / f"deep/er/map{suffix}")
-    assert torch.equal(back.scores, m.scores) and back.scores.dtype == dtype
+    assert torch.equal(back.scores, m.scores)
+    assert back.scores.dtype == dtype
     for name in (
         "offsets",
         "window",
@@ -190,7 +192,8 @@ def test_zarr_is_an_array_with_named_axes_and_attributes(scores: torch.Tensor, t
     stored = zarr.open_array(str(tmp_path / "m.zarr"), mode="r")
     assert stored.shape == (3, 4, 6)
     assert stored.metadata.dimension_names == ("class", "y", "x")  # type: ignore[union-attr]
-    assert stored.attrs["window"] == [5, 5] and stored.attrs["verdict"]["exact"] is False  # type: ignore[index]
+    assert stored.attrs["window"] == [5, 5]
+    assert stored.attrs["verdict"]["exact"] is False
     assert "torch" in stored.attrs["versions"]  # type: ignore[operator]
 
 
@@ -263,7 +266,8 @@ def damaged(tmp_path: Path, kind: str, good: ScoreMap) -> Path:
 def test_damaged_npz_is_one_line(scores: torch.Tensor, kind: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable score map") as caught:
         ScoreMap.load(damaged(tmp_path, kind, make(scores)))
-    assert "\n" not in str(caught.value) and "bad.npz" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "bad.npz" in str(caught.value)
 
 
 def test_damaged_zarr_is_one_line(scores: torch.Tensor, tmp_path: Path) -> None:

@@ -129,7 +129,16 @@ def compare(
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
     wanted = ("crops", *(mode for mode in dict.fromkeys(modes) if mode != "crops"))
     runs = [
-        run(prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress)
+        run(
+            prepared,
+            read.pixels,
+            known.window,
+            steps,
+            mode=mode,
+            output=output,
+            memory=memory,
+            progress=progress,
+        )
         for mode in wanted
     ]
     return Comparison(tuple(_mode_run(finished, runs[0]) for finished in runs), runs[0].grid.total)

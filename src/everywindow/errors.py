@@ -44,7 +44,7 @@ class CaptureError(EverywindowError):
 
 
 class IndependenceError(CaptureError):
-    """A network that mixes the items of a batch, or gives another result each time: no window has a score of its own."""
+    """A network that mixes the items of a batch, or gives another result each time: windows cannot be scored apart."""
 
 
 class ConversionError(EverywindowError):

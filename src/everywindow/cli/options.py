@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-class Sizes(click.ParamType):
+class Sizes(click.ParamType[Any]):
     """One whole number for all axes, or one for each: ``32`` or ``32,16``."""
 
     name = "N[,N]"

@@ -33,7 +33,9 @@ aten = torch.ops.aten
 INSTEAD = "mode='crops' scores each window by itself"
 
 
-def fully_convolutional(network: Network, stride: tuple[int, ...] | None = None, copy: bool = True) -> FullyConvolutional:
+def fully_convolutional(
+    network: Network, stride: tuple[int, ...] | None = None, copy: bool = True
+) -> FullyConvolutional:
     """The converted network, for windows every ``stride`` pixels (default: the network's stride).
 
     ``copy=False`` shares the weights with the captured network.
@@ -88,8 +90,10 @@ class _Conversion:
         """The size of every converted value; the output comes last."""
         order = [node for node in _needed(self.network) if isinstance(self.emit.values.get(node), Mapped)]
         index = {node: at for at, node in enumerate(order)}
-        last = {node: max((index[user] for user in _readers(node) if user in index), default=at)
-                for node, at in index.items()}
+        last = {
+            node: max((index[user] for user in _readers(node) if user in index), default=at)
+            for node, at in index.items()
+        }
         return tuple(self._size(node, last[node]) for node in order)
 
     def _size(self, node: fx.Node, last_use: int) -> MapSize:
@@ -97,8 +101,9 @@ class _Conversion:
         call = Call(node, self.known.values)
         rule = rule_for(node.target)
         macs = rule.macs(call) if rule is not None and node.op == "call_function" else 0
-        lengths = tuple(None if extent is None else mapped.value.axis(axis).n
-                        for axis, extent in enumerate(mapped.extents))
+        lengths = tuple(
+            None if extent is None else mapped.value.axis(axis).n for axis, extent in enumerate(mapped.extents)
+        )
         features = per_item(call.shape) // prod(length for length in lengths if length is not None)
         alias = node.op == "call_function" and not is_fresh(node.target)
         return MapSize(str(node.meta["layer"]), features, lengths, mapped.extents, macs, last_use, alias)
@@ -167,7 +172,9 @@ class _Conversion:
         node = mapped.node
         if len(mapped.value.layout) > 2 and not any(mapped.value.layout[2:]):
             node = self.emit.call(aten.flatten.using_ints, node, 1)
-        return self.emit.call(spread, node, self.emit.image, self.emit.counts(range(len(self.network.window))), mapped.batched)
+        return self.emit.call(
+            spread, node, self.emit.image, self.emit.counts(range(len(self.network.window))), mapped.batched
+        )
 
     def _all_in_batch(self, mapped: Mapped, layer: str) -> Mapped:
         """The output with one score vector per window."""
@@ -177,7 +184,9 @@ class _Conversion:
         if any(mapped.value.axis(axis).n != 1 for axis in axes):
             lengths = "×".join(str(mapped.value.axis(axis).n) for axis in axes)
             raise ConversionError(
-                layer, f"the output still has {lengths} positions for one window", "end the network with a pooling"
+                layer,
+                f"the output still has {lengths} positions for one window",
+                "end the network with a pooling",
             )
         layout = mapped.value.layout
         steps = [(axis_dim(layout, axis), self.emit.window_steps(mapped, axis)[2]) for axis in axes]
@@ -218,9 +227,7 @@ def _drop_unused(graph: fx.Graph) -> None:
             graph.erase_node(node)
 
 
-def _state(
-    network: Network, modules: Mapping[str, nn.Module], graph: fx.Graph, copy: bool
-) -> dict[str, Tensor]:
+def _state(network: Network, modules: Mapping[str, nn.Module], graph: fx.Graph, copy: bool) -> dict[str, Tensor]:
     """The weights that the converted network reads, by their own names."""
     names = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     norms = tuple(f"{path}." for path, module in modules.items() if isinstance(module, nn.modules.batchnorm._BatchNorm))
@@ -232,4 +239,3 @@ def _state(
 def _copied(tensor: Tensor) -> Tensor:
     fresh = tensor.detach().clone()
     return nn.Parameter(fresh, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fresh
-

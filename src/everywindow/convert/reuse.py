@@ -39,8 +39,13 @@ def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
     for node in graph.nodes:
         if node.target in IN_PLACE and _may_overwrite(node):
             node.target = IN_PLACE[node.target]
-    shared = {**dict(fcn.named_parameters(remove_duplicate=False)), **dict(fcn.named_buffers(remove_duplicate=False))}
-    modules = {str(node.target): fcn.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"}
+    shared = {
+        **dict(fcn.named_parameters(remove_duplicate=False)),
+        **dict(fcn.named_buffers(remove_duplicate=False)),
+    }
+    modules = {
+        str(node.target): fcn.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"
+    }
     state = {name: tensor for name, tensor in shared.items() if name.rpartition(".")[0] not in modules}
     return FullyConvolutional(graph, state, modules, fcn.geometry, fcn.verdict, fcn.channels, fcn.maps)
 
@@ -52,7 +57,9 @@ def _may_overwrite(node: fx.Node) -> bool:
         return False
     if node.target is aten.add.Tensor and not (node.meta.get("fills_first") and node.args[0] is not node.args[1]):
         return False
-    return source.op == "call_module" and _is_norm(source) or source.op == "call_function" and is_fresh(source.target)
+    return (source.op == "call_module" and _is_norm(source)) or (
+        source.op == "call_function" and is_fresh(source.target)
+    )
 
 
 def _is_norm(node: fx.Node) -> bool:

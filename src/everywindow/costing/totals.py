@@ -68,4 +68,5 @@ def _own_bytes(node: fx.Node) -> int:
     shapes, dtypes = node.meta["shape"], node.meta["dtype"]
     if not isinstance(shapes, list):
         shapes, dtypes = [shapes], [dtypes]
-    return sum(prod(shape) * dtype.itemsize for shape, dtype in zip(shapes, dtypes, strict=True)) // BATCH
+    sizes: list[int] = [prod(shape) * dtype.itemsize for shape, dtype in zip(shapes, dtypes, strict=True)]
+    return sum(sizes) // BATCH

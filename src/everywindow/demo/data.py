@@ -17,21 +17,14 @@ FACES = 100
 """The first hundred pictures of ``lfw_subset`` are faces, the others are not."""
 
 BACKGROUNDS = (
-    "brick.png",
-    "chelsea.png",
-    "coffee.png",
-    "coins.png",
-    "grass.png",
-    "gravel.png",
-    "ihc.png",
-    "moon.png",
-    "retina.jpg",
-    "rocket.jpg",
+    *("brick.png", "cell.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png", "color.png", "grass.png"),
+    *("gravel.png", "horse.png", "hubble_deep_field.jpg", "ihc.png", "logo.png", "microaneurysms.png", "moon.png"),
+    *("motorcycle_left.png", "page.png", "retina.jpg", "rocket.jpg", "text.png"),
 )
-"""Photographs without a human face. The astronaut, who is to be found, is not among them."""
+"""Pictures without a human face. The astronaut, who is to be found, is not among them."""
 
 SHRINK = (2, 4, 8)
-"""The photographs are used at these fractions of their size: each then shows other structure per window."""
+"""The pictures are used at these fractions of their size: each then shows other structure per window."""
 
 
 def carried(name: str) -> Path:

@@ -38,7 +38,9 @@ class Plan:
         return asdict(self)
 
     def __str__(self) -> str:
-        how = f"{self.tiles} pass{'es' if self.tiles != 1 else ''}" if self.mode == "fcn" else f"batches of {self.batch}"
+        how = (
+            f"{self.tiles} pass{'es' if self.tiles != 1 else ''}" if self.mode == "fcn" else f"batches of {self.batch}"
+        )
         macs = "mult-adds unknown" if self.macs is None else f"{self.macs:,} mult-adds"
         place = f"{self.dtype} on {self.device}, {self.threads} threads, {self.memory_format}"
         return "\n".join([f"{self.mode}: {self.reason}", f"{how}, {place}; {macs}", *self.notes])

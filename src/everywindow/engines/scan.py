@@ -159,9 +159,16 @@ def _choose(prepared: Prepared, grid: WindowGrid, mode: str | None) -> _Choice:
 
 
 def _by_fcn(
-    prepared: Prepared, choice: _Choice, pixels: Tensor, grid: WindowGrid, limit: int, output: Output, progress: bool | None
+    prepared: Prepared,
+    choice: _Choice,
+    pixels: Tensor,
+    grid: WindowGrid,
+    limit: int,
+    output: Output,
+    progress: bool | None,
 ) -> Run:
-    assert choice.fcn is not None and prepared.network is not None
+    assert choice.fcn is not None
+    assert prepared.network is not None
     seen = records(prepared.network).receptive_field
     scores, tiles, memory_format = run_fcn(
         choice.fcn, prepared.module, pixels, seen, limit=limit, output=output, progress=progress
@@ -172,7 +179,13 @@ def _by_fcn(
 
 
 def _by_crops(
-    prepared: Prepared, choice: _Choice, pixels: Tensor, grid: WindowGrid, limit: int, output: Output, progress: bool | None
+    prepared: Prepared,
+    choice: _Choice,
+    pixels: Tensor,
+    grid: WindowGrid,
+    limit: int,
+    output: Output,
+    progress: bool | None,
 ) -> Run:
     unproved = _unproved(prepared)
     scores, (batch, memory_format) = run_crops(

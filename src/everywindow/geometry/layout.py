@@ -155,9 +155,7 @@ class _Splitter:
         return self._size(atom)
 
     def _count_ones(self) -> int:
-        return next(
-            (index for index, (atom, _) in enumerate(self._atoms) if self._size(atom) != 1), len(self._atoms)
-        )
+        return next((index for index, (atom, _) in enumerate(self._atoms) if self._size(atom) != 1), len(self._atoms))
 
     def _fit(self, room: int) -> bool:
         """Split the next atom so that it fits into ``room``; False where it cannot."""

@@ -82,7 +82,7 @@ class Value:
 
     def with_axis(self, index: int, record: AxisRecord | None) -> Value:
         """The value with another record for one axis."""
-        return replace(self, axes=self.axes[:index] + (record,) + self.axes[index + 1 :])
+        return replace(self, axes=(*self.axes[:index], record, *self.axes[index + 1:]))
 
     def because(self, *reasons: Reason) -> Value:
         """The value with reasons added; none are kept where it is exact."""
@@ -97,9 +97,7 @@ class Value:
 
     def _spent(self, axes: tuple[int, ...]) -> tuple[Spent | None, ...]:
         before = self.spent or (None,) * len(self.axes)
-        return tuple(
-            Spent.of(self.axis(index)) if index in axes else spent for index, spent in enumerate(before)
-        )
+        return tuple(Spent.of(self.axis(index)) if index in axes else spent for index, spent in enumerate(before))
 
     def history(self) -> tuple[Spent | None, ...]:
         """Per spatial axis what the value saw of it, gone or not; None for a value that saw nothing."""

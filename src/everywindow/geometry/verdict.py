@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class Reason(NamedTuple):

@@ -11,8 +11,24 @@ from everywindow.graph.records import output_nodes
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
-_ENDS = {"softmax": "none", "_softmax": "none", "log_softmax": "softmax", "_log_softmax": "softmax", "sigmoid": "none"}
-_PASSING = ("view", "reshape", "flatten", "squeeze", "contiguous", "clone", "alias", "_unsafe_view", "getitem")
+_ENDS = {
+    "softmax": "none",
+    "_softmax": "none",
+    "log_softmax": "softmax",
+    "_log_softmax": "softmax",
+    "sigmoid": "none",
+}
+_PASSING = (
+    "view",
+    "reshape",
+    "flatten",
+    "squeeze",
+    "contiguous",
+    "clone",
+    "alias",
+    "_unsafe_view",
+    "getitem",
+)
 
 
 def final_activation(network: Network, output: int = 0) -> Activation:

@@ -67,7 +67,7 @@ def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> Non
     if (network.window, network.channels) != (window, channels):
         raise CaptureError(
             "network of a bundle",
-            f"was captured for {network.channels} channels and a window of {network.window}, not {channels} and {window}",
+            f"was captured for {network.channels} channels and window {network.window}, not {channels} and {window}",
             "use the bundle's own window and channels",
         )
 

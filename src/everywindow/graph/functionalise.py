@@ -13,6 +13,7 @@ from torch import fx
 
 from everywindow.ops import is_fresh
 
+
 def functionalise(graph: fx.Graph) -> bool:
     """Replace every in-place operation; False, and the graph unchanged, where one of them is not of the plain kind."""
     order = {node: index for index, node in enumerate(graph.nodes)}

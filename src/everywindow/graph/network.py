@@ -41,12 +41,14 @@ class Network:
     @property
     def image(self) -> fx.Node:
         """The placeholder of the image batch."""
-        return next(node for node in self.graph.nodes if node.op == "placeholder")
+        image: fx.Node = next(node for node in self.graph.nodes if node.op == "placeholder")
+        return image
 
     @property
     def outputs(self) -> fx.node.Argument:
         """The output structure: a node, or tuples, lists and dicts of nodes."""
-        return next(node for node in self.graph.nodes if node.op == "output").args[0]
+        end: fx.Node = next(node for node in self.graph.nodes if node.op == "output")
+        return end.args[0]
 
 
 __all__ = ["BATCH", "Network"]

@@ -23,11 +23,7 @@ VERSION = 1
 MOST_NODES = 200_000
 MOST_DEPTH = 16
 
-_DTYPES = {
-    str(value).removeprefix("torch."): value
-    for value in vars(torch).values()
-    if isinstance(value, torch.dtype)
-}
+_DTYPES = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 _MEMORY_FORMATS = {
     str(value).removeprefix("torch."): value
     for value in (
@@ -133,9 +129,7 @@ def _encode_torch(value: Any, where: str) -> dict[str, str]:
         return {"memory_format": str(value).removeprefix("torch.")}
     if value is torch.strided:
         return {"layout": "strided"}
-    raise ModelError(
-        where, f"an argument of type {type(value).__name__} cannot be stored", "save it as .pt2 instead"
-    )
+    raise ModelError(where, f"an argument of type {type(value).__name__} cannot be stored", "save it as .pt2 instead")
 
 
 # Reading
@@ -211,9 +205,7 @@ class _Reader:
         if plain is None or isinstance(plain, (bool, str)):
             return plain
         if isinstance(plain, (int, float)):
-            _expect(
-                isinstance(plain, float) or abs(plain) < 2**63, where, "it names an absurdly large number"
-            )
+            _expect(isinstance(plain, float) or abs(plain) < 2**63, where, "it names an absurdly large number")
             return plain
         if isinstance(plain, list):
             return [self._value(item, where, depth - 1) for item in plain]

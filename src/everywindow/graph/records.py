@@ -6,13 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import lcm
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import fx
 
 from everywindow.errors import IndependenceError
-from everywindow.geometry import AxisRecord, Batch, Feature, Reason, Space, Spent, Value, Verdict, joined_spent
+from everywindow.geometry import (
+    AxisRecord,
+    Batch,
+    Feature,
+    Reason,
+    Space,
+    Spent,
+    Value,
+    Verdict,
+    joined_spent,
+)
 from everywindow.graph.network import Network
 from everywindow.ops import (
     BATCH,
@@ -210,4 +219,3 @@ def _each(value: Value | tuple[Value, ...], change: Callable[[Value], Value]) ->
 
 def _refusal(node: fx.Node, why: str) -> IndependenceError:
     return IndependenceError(str(node.meta["layer"]), why, _REMEDY)
-

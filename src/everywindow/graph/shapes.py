@@ -17,9 +17,7 @@ MOST_ELEMENTS = 2**34
 """A value of more elements than this per image is taken for a mistake."""
 
 
-def record_shapes(
-    graph: fx.Graph, state: Mapping[str, torch.Tensor], window: tuple[int, ...], channels: int
-) -> None:
+def record_shapes(graph: fx.Graph, state: Mapping[str, torch.Tensor], window: tuple[int, ...], channels: int) -> None:
     """Set ``meta["shape"]`` and ``meta["dtype"]`` of every tensor-valued node, at batch size ``BATCH``.
 
     Raises:

@@ -97,9 +97,7 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
             "if you trust the file, raise PIL.Image.MAX_IMAGE_PIXELS, or give an array",
         ) from error
     except UnidentifiedImageError as error:
-        raise InputError(
-            str(file), "not an image that can be read", "give a PNG, JPEG or TIFF file"
-        ) from error
+        raise InputError(str(file), "not an image that can be read", "give a PNG, JPEG or TIFF file") from error
     except (InputError, Warning):
         raise
     except Exception as error:
@@ -116,9 +114,7 @@ def _pixels(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "I" and source not in WIDE_FORMATS:
-        raise InputError(
-            what, "32-bit integers have no agreed range", "convert to 8 or 16 bits, or give an array"
-        )
+        raise InputError(what, "32-bit integers have no agreed range", "convert to 8 or 16 bits, or give an array")
     if upright.mode in ("I", *SIXTEEN_BIT):
         return _with_channels(np.asarray(upright).astype(np.uint16), channels)
     if upright.mode == "F":
@@ -148,6 +144,4 @@ def _read_npy(file: Path) -> np.ndarray:
         return np.array(mapped)
     except Exception as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
-        raise InputError(
-            str(file), f"not an array that can be read ({why})", "write it with numpy.save"
-        ) from error
+        raise InputError(str(file), f"not an array that can be read ({why})", "write it with numpy.save") from error

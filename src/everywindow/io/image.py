@@ -186,9 +186,7 @@ def _check_size(shape: tuple[int, ...], what: str) -> None:
         raise InputError(what, f"an image of shape {shape} would be too large", f"give a smaller {what}")
 
 
-def _normalised(
-    unit: torch.Tensor, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> torch.Tensor:
+def _normalised(unit: torch.Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> torch.Tensor:
     shifted = unit if mean is None else unit - _per_channel(mean, unit)
     return shifted if std is None else shifted / _per_channel(std, unit)
 

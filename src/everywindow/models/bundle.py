@@ -131,9 +131,7 @@ def _rebuildable_classes(classifier: Classifier) -> int | None:
 def _scores(module: nn.Module, classifier: Classifier) -> torch.Tensor:
     """The first output for one image of noise."""
     like = next((t for t in module.state_dict().values() if t.is_floating_point()), torch.empty(0))
-    noise = torch.rand(
-        (1, classifier.channels, *classifier.window), generator=torch.Generator().manual_seed(0)
-    )
+    noise = torch.rand((1, classifier.channels, *classifier.window), generator=torch.Generator().manual_seed(0))
     with evaluating(module), torch.no_grad():
         result = module(noise.to(like))
     while not isinstance(result, torch.Tensor):
@@ -147,9 +145,7 @@ def _scores(module: nn.Module, classifier: Classifier) -> torch.Tensor:
 def _no_bundle(folder: Path) -> ModelError:
     pickles = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in PICKLE_SUFFIXES]
     if pickles:
-        return TrustError(
-            str(folder), f"has {pickles[0]}, a pickle, and no {CONFIG}; it was not read", _REMEDY
-        )
+        return TrustError(str(folder), f"has {pickles[0]}, a pickle, and no {CONFIG}; it was not read", _REMEDY)
     return ModelError(str(folder), f"is not a bundle: it has no {CONFIG}", _REMEDY)
 
 
@@ -163,9 +159,7 @@ def _tensors(folder: Path, weights: str | os.PathLike[str] | None, trust: bool) 
         return _torchscript(script)
     pickles = [entry.name for entry in folder.iterdir() if entry.suffix.lower() in PICKLE_SUFFIXES]
     if script.is_file():
-        raise TrustError(
-            str(script), "TorchScript runs code when read", "give trust=True (--trust) if you trust it"
-        )
+        raise TrustError(str(script), "TorchScript runs code when read", "give trust=True (--trust) if you trust it")
     if pickles:
         why = f"is a pickle in place of {WEIGHTS}; it was not read"
         raise TrustError(str(folder / pickles[0]), why, f"convert it to {WEIGHTS}")

@@ -66,9 +66,7 @@ class Classifier:
         spacing_um_px: float | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
-            raise InputError(
-                "module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module"
-            )
+            raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
         channels = _positive(channels, "channels")
         self._set("module", module)
         self._set("window", _window(window, module))
@@ -85,9 +83,7 @@ class Classifier:
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        names = (
-            self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
-        )
+        names = self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
         kind = self.architecture or type(self.module).__name__
         return f"Classifier({kind}, window={self.window}, channels={self.channels}, classes={names})"
 
@@ -135,9 +131,7 @@ def spatial_axes(module: nn.Module) -> int:
     if isinstance(module, GraphNetwork):
         return len(module.network.window)
     first = _first_convolution(module)
-    return (
-        2 if first is None else next(axes for kind, axes in _CONVOLUTIONS.items() if isinstance(first, kind))
-    )
+    return 2 if first is None else next(axes for kind, axes in _CONVOLUTIONS.items() if isinstance(first, kind))
 
 
 def _first_convolution(module: nn.Module) -> nn.Module | None:
@@ -178,9 +172,7 @@ def _per_channel(values: Any, channels: int, name: str) -> tuple[float, ...] | N
     except (TypeError, ValueError):
         raise InputError(name, f"{values!r:.60} is not numbers", "give one number per channel") from None
     if len(numbers) != channels:
-        raise InputError(
-            name, f"{len(numbers)} numbers for {channels} channels", "give one number per channel"
-        )
+        raise InputError(name, f"{len(numbers)} numbers for {channels} channels", "give one number per channel")
     if not all(map(math.isfinite, numbers)):
         raise InputError(name, f"{numbers} is not finite", "give one number per channel")
     return numbers
@@ -189,9 +181,7 @@ def _per_channel(values: Any, channels: int, name: str) -> tuple[float, ...] | N
 def _spread(values: Any, channels: int) -> tuple[float, ...] | None:
     numbers = _per_channel(values, channels, "std")
     if numbers is not None and min(numbers) <= 0:
-        raise InputError(
-            "std", f"{numbers} is not positive everywhere", "give the deviation per channel, or None"
-        )
+        raise InputError("std", f"{numbers} is not positive everywhere", "give the deviation per channel, or None")
     return numbers
 
 
@@ -201,9 +191,7 @@ def _classes(names: Any) -> tuple[str, ...] | None:
     is_list = isinstance(names, Iterable) and not isinstance(names, str)
     listed = tuple(names) if is_list else ()
     if not listed or not all(isinstance(name, str) for name in listed):
-        raise InputError(
-            "classes", f"{names!r:.60} is not a list of names", "give one name per output, or None"
-        )
+        raise InputError("classes", f"{names!r:.60} is not a list of names", "give one name per output, or None")
     return listed
 
 

@@ -117,9 +117,7 @@ def _transform(data: dict[str, Any], file: Path) -> dict[str, dict[str, Any]]:
     known = ("Resize", "ToTensor", "Normalize")
     unknown = [step.get("name") for step in steps if step.get("name") not in known]
     if unknown:
-        raise ModelError(
-            str(file), f"transform {unknown[0]!r:.40} is unknown", f"known are {', '.join(known)}"
-        )
+        raise ModelError(str(file), f"transform {unknown[0]!r:.40} is unknown", f"known are {', '.join(known)}")
     found = {step["name"]: step.get("arguments") or {} for step in steps}
     if not all(isinstance(arguments, dict) for arguments in found.values()):
         raise ModelError(str(file), "the arguments of its transform are no table", _REMEDY)

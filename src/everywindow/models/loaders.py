@@ -92,9 +92,7 @@ def _from_path(path: Path, weights: PathLike | None, trust: bool, window: Any) -
 
 def _from_export(path: Path, weights: PathLike | None, trust: bool, window: Any) -> Classifier:
     if not trust:
-        raise TrustError(
-            str(path), ".pt2 files can run code when read", "give trust=True (--trust) if you trust it"
-        )
+        raise TrustError(str(path), ".pt2 files can run code when read", "give trust=True (--trust) if you trust it")
     try:
         program = torch.export.load(path)
         module = _always_evaluating(program.module())
@@ -129,9 +127,7 @@ def _always_evaluating(module: nn.Module) -> nn.Module:
 
 def _from_function(name: str, weights: PathLike | None, trust: bool, window: Any) -> Classifier:
     if not trust:
-        raise TrustError(
-            name, "runs code of yours", "give trust=True (--trust) if it is a function to be called"
-        )
+        raise TrustError(name, "runs code of yours", "give trust=True (--trust) if it is a function to be called")
     made = _function(name)()
     if not isinstance(made, (Classifier, nn.Module)):
         why = f"returned a {type(made).__name__}"

@@ -34,9 +34,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         return load_file(file, device="cpu")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         why = " ".join(str(error).split())[:120]
-        raise ModelError(
-            str(path), f"not an intact safetensors file ({why})", "copy or save it again"
-        ) from error
+        raise ModelError(str(path), f"not an intact safetensors file ({why})", "copy or save it again") from error
 
 
 def refuse_pickle(file: Path) -> None:

@@ -3,8 +3,8 @@
 from everywindow.ops.aliasing import is_fresh
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.functional import spread, windows_to_batch
 from everywindow.ops.form import axis_dim
+from everywindow.ops.functional import spread, windows_to_batch
 from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.registry import RULES, is_random, rule_for
 from everywindow.ops.rule import Call, MixesBatch, NotReproducible, NotShared, Rule, per_item, shape_of

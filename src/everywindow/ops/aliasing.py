@@ -8,12 +8,35 @@ import torch
 
 _FRESH = frozenset(
     f"aten::{name}"
-    for name in (
-        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
-        "adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d batch_norm conv1d conv2d conv3d einsum group_norm "
-        "hardswish instance_norm layer_norm linear log_softmax matmul max_pool1d max_pool2d max_pool3d prelu "
-        "scaled_dot_product_attention softmax"
-    ).split()
+    for name in [
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_avg_pool3d",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool2d",
+        "adaptive_max_pool3d",
+        "avg_pool1d",
+        "avg_pool2d",
+        "avg_pool3d",
+        "batch_norm",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "einsum",
+        "group_norm",
+        "hardswish",
+        "instance_norm",
+        "layer_norm",
+        "linear",
+        "log_softmax",
+        "matmul",
+        "max_pool1d",
+        "max_pool2d",
+        "max_pool3d",
+        "prelu",
+        "scaled_dot_product_attention",
+        "softmax",
+    ]
 )
 """Composite operations whose result never shares memory with their input."""
 

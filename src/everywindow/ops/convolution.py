@@ -12,15 +12,23 @@ from everywindow.geometry import LocalOp, Value, feature_dim, is_space
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, numbers, overloads, per_item, refuse_batch, shape_of
+from everywindow.ops.rule import (
+    Call,
+    MixesBatch,
+    NotShared,
+    Rule,
+    numbers,
+    overloads,
+    per_item,
+    refuse_batch,
+    shape_of,
+)
 
 
 class Convolution(Rule):
     """Convolutions over any number of axes, grouped, dilated, padded."""
 
-    targets = overloads(
-        "conv1d.default conv2d.default conv3d.default conv1d.padding conv2d.padding conv3d.padding"
-    )
+    targets = overloads("conv1d.default conv2d.default conv3d.default conv1d.padding conv2d.padding conv3d.padding")
 
     def infer(self, call: Call) -> Value:
         call.require_constant("weight", "bias")
@@ -64,9 +72,7 @@ def local_ops(call: Call) -> LocalOps:
     stride, dilation = numbers(call["stride"], axes), numbers(call["dilation"], axes)
     spans = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
     pads = _pads(call["padding"], spans)
-    return {
-        2 + index: LocalOp(kernel[index], dilation[index], stride[index], *pads[index]) for index in range(axes)
-    }
+    return {2 + index: LocalOp(kernel[index], dilation[index], stride[index], *pads[index]) for index in range(axes)}
 
 
 def _pads(padding: Any, spans: list[int]) -> list[tuple[int, int]]:

@@ -40,7 +40,9 @@ class Mapped:
 class Emitter:
     """Builds the converted graph; rules call it, the convert room owns it."""
 
-    def __init__(self, window: tuple[int, ...], stride: tuple[int, ...], constant: Callable[[fx.Node], fx.Node]) -> None:
+    def __init__(
+        self, window: tuple[int, ...], stride: tuple[int, ...], constant: Callable[[fx.Node], fx.Node]
+    ) -> None:
         self.graph = fx.Graph()
         self.window = window
         self.stride = stride
@@ -99,9 +101,7 @@ class Emitter:
     def _aligned_on(self, axis: int, inputs: Sequence[Mapped]) -> list[Mapped]:
         shortest = min(inputs, key=lambda mapped: mapped.extent(axis).add)
         add = shortest.extent(axis).add
-        return [
-            mapped if mapped.extent(axis).add == add else self._cut(mapped, axis, shortest) for mapped in inputs
-        ]
+        return [mapped if mapped.extent(axis).add == add else self._cut(mapped, axis, shortest) for mapped in inputs]
 
     def _cut(self, mapped: Mapped, axis: int, other: Mapped) -> Mapped:
         dims = axis_dim(mapped.value.layout, axis), axis_dim(other.value.layout, axis)
@@ -163,4 +163,3 @@ def _tail_dims(layout: Layout, at: int, before: Value) -> tuple[int, ...]:
 
 def _item(counts: list[int], axis: int) -> int:
     return counts[axis]
-

@@ -8,9 +8,10 @@ the vector.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from everywindow.geometry import Batch, Feature, Layout, Space, is_space, space_axes
+from everywindow.geometry import Atom, Batch, Feature, Layout, Space, is_space, space_axes
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ def form_of(layout: Layout) -> Form:
     """The physical dimensions of a value with this layout."""
     if is_in_place(layout):
         return tuple(
-            Slot(axis=space_axes((dim,))[0]) if is_space(dim) else Slot(dim=index)
-            for index, dim in enumerate(layout)
+            Slot(axis=space_axes((dim,))[0]) if is_space(dim) else Slot(dim=index) for index, dim in enumerate(layout)
         )
     axes = tuple(Slot(axis=axis) for axis in sorted(space_axes(layout)))
     return (Slot(dim=0), *axes, *(Slot(dim=index) for index in range(1, len(layout))))
@@ -89,7 +89,9 @@ def rearrangement(before: Layout, after: Layout, order: tuple[Label, ...] | None
     """
     old = _labelled(before, tuple(range(_count(before))))
     new = _labelled(after, order or tuple(range(_count(before))))
-    sizes = {label: atom for labels, dim in zip(old, before, strict=True) for label, atom in zip(labels, dim, strict=True)}
+    sizes = {
+        label: atom for labels, dim in zip(old, before, strict=True) for label, atom in zip(labels, dim, strict=True)
+    }
     old_slots = _slot_labels(before, old)
     new_slots = _slot_labels(after, new)
     pieces = [label for labels in old_slots for label in labels]
@@ -114,8 +116,12 @@ def _labelled(layout: Layout, labels: tuple[Label, ...]) -> list[tuple[Label, ..
 
 def _slot_labels(layout: Layout, labels: list[tuple[Label, ...]]) -> list[tuple[Label, ...]]:
     """The labels in each physical dimension."""
-    where = {atom.axis: label for dim, names in zip(layout, labels, strict=True)
-             for atom, label in zip(dim, names, strict=True) if isinstance(atom, Space)}
+    where = {
+        atom.axis: label
+        for dim, names in zip(layout, labels, strict=True)
+        for atom, label in zip(dim, names, strict=True)
+        if isinstance(atom, Space)
+    }
     slots: list[tuple[Label, ...]] = []
     for slot in form_of(layout):
         if slot.axis is not None:
@@ -127,7 +133,7 @@ def _slot_labels(layout: Layout, labels: list[tuple[Label, ...]]) -> list[tuple[
     return slots
 
 
-def _split(labels: tuple[Label, ...], atoms: dict[Label, object]) -> tuple[int, ...]:
+def _split(labels: tuple[Label, ...], atoms: Mapping[Label, Atom]) -> tuple[int, ...]:
     if not labels:
         return ()
     if len(labels) == 1:

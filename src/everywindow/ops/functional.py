@@ -143,7 +143,11 @@ def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[
 
 
 def gather_windows(
-    x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int], order: Sequence[int], tail_dims: Sequence[int]
+    x: Tensor,
+    axes: Sequence[Sequence[int]],
+    counts: Sequence[int],
+    order: Sequence[int],
+    tail_dims: Sequence[int],
 ) -> Tensor:
     """Each window's flattened vector: ``[N, rows, cols, C]`` to ``[N·rows·cols, C·h·w]``, in the flatten's order.
 

@@ -111,4 +111,3 @@ class MatrixProduct(Rule):
 
 def _second(call: Call) -> str:
     return "other" if "other" in call.arguments else "mat2"
-

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from everywindow.geometry import AxisRecord, Dim, Extent, Feature, LocalOp, Value, feature_dim, is_space, space_axes
+from everywindow.geometry import (
+    AxisRecord,
+    Dim,
+    Extent,
+    Feature,
+    LocalOp,
+    Value,
+    feature_dim,
+    is_space,
+    space_axes,
+)
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
 from everywindow.ops.rule import Call, NotShared, refuse_batch

@@ -20,8 +20,7 @@ def layout_by_shape(shape: Shape, like: Layout, like_shape: Shape) -> Layout:
     """The layout of a value per window, from its shape: the batch is where its prime divides the size."""
     kept = dict(enumerate(like)) if len(shape) == len(like) else {}
     return tuple(
-        kept[index] if index in kept and like_shape[index] == size else _dim(size)
-        for index, size in enumerate(shape)
+        kept[index] if index in kept and like_shape[index] == size else _dim(size) for index, size in enumerate(shape)
     )
 
 
@@ -96,7 +95,7 @@ def check_product(call: Call) -> None:
     """Raise MixesBatch where a product of two computed values runs over the batch."""
     for node in call.inputs:
         layout = call.value(node).layout
-        if any(has_batch(dim) for dim in layout[-2:]) and len(layout) > 2 or has_batch(layout[-1]):
+        if (any(has_batch(dim) for dim in layout[-2:]) and len(layout) > 2) or has_batch(layout[-1]):
             raise MixesBatch("a matrix product runs over")
 
 
@@ -113,4 +112,4 @@ def _check_einsum(call: Call, node: fx.Node) -> None:
 
 
 def _name(call: Call) -> str:
-    return call.target._schema.name.removeprefix("aten::")
+    return str(call.target._schema.name).removeprefix("aten::")

@@ -29,8 +29,7 @@ class Pointwise(Rule):
         values = self._plain_values(call)
         rank = len(call.shape)
         aligned = [_aligned(value, rank) for value in values]
-        joined = join_records(aligned)
-        return joined
+        return join_records(aligned)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         plain = self._plain_values(call)
@@ -93,8 +92,10 @@ def _join_axes(merged: Value, a: Value, b: Value) -> Value:
             raise NotShared("a value of the whole window meets single positions")
         record = one.joined(other)
         if record is None:
-            raise NotShared(f"its inputs lie on different grids ({one.n} positions every {one.jump} pixels, "
-                            f"{other.n} every {other.jump})")
+            raise NotShared(
+                f"its inputs lie on different grids ({one.n} positions every {one.jump} pixels, "
+                f"{other.n} every {other.jump})"
+            )
         merged = merged.with_axis(axis, record)
     return merged
 
@@ -184,13 +185,13 @@ class Identity(Rule):
 class Dropout(Rule):
     """Dropout at rest; the converted network gets a module that drops in training."""
 
-    targets = overloads(
-        "dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default"
-    )
+    targets = overloads("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default")
 
     def infer(self, call: Call) -> Value:
         if call["train"] and call["p"] > 0:
-            raise NotReproducible("draws random numbers: dropout is active in evaluation mode (F.dropout without training=self.training)")
+            raise NotReproducible(
+                "draws random numbers: dropout is active in evaluation mode (F.dropout without training=self.training)"
+            )
         return call.value(call.inputs[0])
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
@@ -218,7 +219,8 @@ class FeatureDropout(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The same shape; unchanged in evaluation mode."""
-        return torch.ops.aten.feature_dropout.default(x, self.p, self.training)
+        dropped: torch.Tensor = torch.ops.aten.feature_dropout.default(x, self.p, self.training)
+        return dropped
 
     def extra_repr(self) -> str:
         """The rate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 from torch import fx
 
 from everywindow.geometry import Dim, LocalOp, Value

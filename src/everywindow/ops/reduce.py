@@ -14,6 +14,7 @@ from everywindow.ops.form import axis_dim, is_in_place, physical_dim, rearrangem
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
 from everywindow.ops.verbatim import plain_value
 
+
 class Reduction(Rule):
     """Mean, sum, largest and smallest value over any dimensions but the batch."""
 

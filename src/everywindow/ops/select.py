@@ -15,7 +15,16 @@ from everywindow.ops.form import physical_dim
 from everywindow.ops.local import after_local, extents_after, place
 from everywindow.ops.pointwise import join_records
 from everywindow.ops.reduce import reduced_map, reduced_value
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads, refuse_batch, shape_of
+from everywindow.ops.rule import (
+    Call,
+    MixesBatch,
+    NotShared,
+    Rule,
+    normal_dim,
+    overloads,
+    refuse_batch,
+    shape_of,
+)
 from everywindow.ops.verbatim import emit_verbatim, plain_value
 
 
@@ -154,21 +163,20 @@ class Concatenation(Rule):
             raise NotShared("a constant is put beside values of the map")
         values, dim = self._inputs(call)
         if "stack" in str(call.target):
-            values = [replace(value, layout=value.layout[:dim] + ((),) + value.layout[dim:]) for value in values]
+            values = [replace(value, layout=(*value.layout[:dim], (), *value.layout[dim:])) for value in values]
         for value in values:
             refuse_batch(value.layout[dim], "a concatenation adds to")
             if space_axes((value.layout[dim],)):
                 raise NotShared("a concatenation along the window's positions")
         blank = [replace(value, layout=_blanked(value.layout, dim)) for value in values]
         joined = join_records(blank)
-        layout = joined.layout[:dim] + (feature_dim(call.shape[dim]),) + joined.layout[dim + 1 :]
+        layout = (*joined.layout[:dim], feature_dim(call.shape[dim]), *joined.layout[dim + 1:])
         return replace(joined, layout=layout)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         values, dim = self._inputs(call)
         inputs = [
-            emit.plain(mapped, value)
-            for mapped, value in zip(map(emit.mapped, call["tensors"]), values, strict=True)
+            emit.plain(mapped, value) for mapped, value in zip(map(emit.mapped, call["tensors"]), values, strict=True)
         ]
         inputs = emit.aligned(inputs)
         result = self.infer(call)
@@ -187,7 +195,7 @@ class Concatenation(Rule):
 
 
 def _blanked(layout: Layout, dim: int) -> Layout:
-    return layout[:dim] + ((),) + layout[dim + 1 :]
+    return (*layout[:dim], (), *layout[dim + 1:])
 
 
 class Padding(Rule):
@@ -230,7 +238,8 @@ class Item(Rule):
 
     def infer(self, call: Call) -> Value:
         source, index = call.node.args
-        assert isinstance(source, fx.Node) and isinstance(index, int)
+        assert isinstance(source, fx.Node)
+        assert isinstance(index, int)
         several = call.values[source]
         if not isinstance(several, tuple):
             raise MixesBatch("an index picks")
@@ -238,8 +247,8 @@ class Item(Rule):
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         source, index = call.node.args
-        assert isinstance(source, fx.Node) and isinstance(index, int)
+        assert isinstance(source, fx.Node)
+        assert isinstance(index, int)
         several = emit.values[source]
         assert isinstance(several, tuple)
         return several[index]
-

@@ -101,5 +101,3 @@ def _moved(rank: int, source: int | list[int], destination: int | list[int]) -> 
     placed = dict(zip(targets, sources, strict=True))
     others = iter(dim for dim in range(rank) if dim not in sources)
     return [placed[dim] if dim in placed else next(others) for dim in range(rank)]
-
-

@@ -61,6 +61,7 @@ class AlongFeatures(Rule):
         "var.correction std.correction var.dim std.dim sort.default topk.default argmax.default "
         "native_channel_shuffle.default channel_shuffle.default"
     )
+
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         value = self._value(call)
         return (value,) * len(call.shapes) if isinstance(call.node.meta["shape"], list) else value
@@ -77,8 +78,11 @@ class AlongFeatures(Rule):
         value, dims = self._plain(call)
         mapped = emit.mapped(call.inputs[0])
         mapped = emit.plain(mapped, value)
-        named = {name: _same_kind(call[name], [physical_dim(value.layout, dim) for dim in dims])
-                 for name in ("dim", "dims") if name in call.arguments}
+        named = {
+            name: _same_kind(call[name], [physical_dim(value.layout, dim) for dim in dims])
+            for name in ("dim", "dims")
+            if name in call.arguments
+        }
         result = emit_verbatim(call, emit, mapped, self._value(call), **named)
         if not isinstance(call.node.meta["shape"], list):
             return result

@@ -206,7 +206,7 @@ class ScoreMap:
         index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
         start = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
         stop = tuple(a + n for a, n in zip(start, self.window, strict=True))
-        there = self.scores[(slice(None), *index)]
+        there = self.scores.flatten(1)[:, flat]
         probability = float(_activate(there, self.activation)[k])
         return Peak(k, self.class_name(k), index, start, stop, float(there[k]), probability)
 
