@@ -174,9 +174,7 @@ def _native(module: nn.Module, converted: nn.Module, window: int) -> tuple[float
 @torch.no_grad()
 def _larger(module: nn.Module, converted: Any, image: Tensor, window: int, scale: float) -> float:
     expected = oracle.crops(module, image, (window, window), converted.geometry.stride)
-    return oracle.relative_difference(
-        converted(image.unsqueeze(0))[0], expected, max(scale, oracle.spread(expected))
-    )
+    return oracle.relative_difference(converted(image.unsqueeze(0))[0], expected, max(scale, oracle.spread(expected)))
 
 
 def _wrong(native: float, larger: float, exact: bool) -> str:

@@ -43,6 +43,4 @@ def larger_difference(
     scores = converted(image.unsqueeze(0))
     assert scores.shape == (1, *expected.shape), f"{tuple(scores.shape)} for {tuple(expected.shape)}"
     _, native = native_scores(module, window, image.shape[0])
-    return oracle.relative_difference(
-        scores[0], expected, max(oracle.spread(expected), oracle.spread(native))
-    )
+    return oracle.relative_difference(scores[0], expected, max(oracle.spread(expected), oracle.spread(native)))

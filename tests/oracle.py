@@ -16,9 +16,7 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 """Largest difference that counts as equal, relative to the spread of the scores between windows."""
 
 
-def window_offsets(
-    image_size: Sequence[int], window: Sequence[int], stride: Sequence[int]
-) -> list[list[int]]:
+def window_offsets(image_size: Sequence[int], window: Sequence[int], stride: Sequence[int]) -> list[list[int]]:
     """First pixel of every window that lies inside the image, per axis.
 
     >>> window_offsets((10, 7), (4, 4), (3, 2))
@@ -33,9 +31,7 @@ def window_offsets(
 def windows(image: Tensor, window: Sequence[int], stride: Sequence[int]) -> Iterator[Tensor]:
     """Every window ``[C, *window]`` of an image ``[C, *size]``, the last axis fastest."""
     for corner in product(*window_offsets(image.shape[1:], window, stride)):
-        yield image[
-            (slice(None), *(slice(first, first + n) for first, n in zip(corner, window, strict=True)))
-        ]
+        yield image[(slice(None), *(slice(first, first + n) for first, n in zip(corner, window, strict=True)))]
 
 
 @torch.no_grad()
@@ -106,11 +102,7 @@ def relative_difference(result: Tensor, reference: Tensor, scale: float | None =
     tells no two windows apart, for such a comparison proves nothing. ``scale`` is the spread where it is
     known from more windows than these.
     """
-    if (
-        result.shape != reference.shape
-        or not torch.isfinite(reference).all()
-        or not torch.isfinite(result).all()
-    ):
+    if result.shape != reference.shape or not torch.isfinite(reference).all() or not torch.isfinite(result).all():
         return float("inf")
     scale = spread(reference) if scale is None else scale
     if scale == 0:

@@ -370,9 +370,7 @@ def _convolutional_head(b: _Builder) -> None:
 
 
 @st.composite
-def networks(
-    draw: Draw, axes: int | None = None, padded: bool | None = None, monotone: bool = False
-) -> Example:
+def networks(draw: Draw, axes: int | None = None, padded: bool | None = None, monotone: bool = False) -> Example:
     """A network with test weights.
 
     Args:
@@ -386,11 +384,7 @@ def networks(
     b = _Builder(draw, axes, padded, monotone)
     _body(b)
     flat = prod((b.channels, *b.size)) <= 1200
-    draw(
-        st.sampled_from(
-            [_flat_head, _flat_head, _global_head, _convolutional_head] if flat else [_global_head]
-        )
-    )(b)
+    draw(st.sampled_from([_flat_head, _flat_head, _global_head, _convolutional_head] if flat else [_global_head]))(b)
     if not monotone and b.value.ndim == 2:
         ends: list[Callable[[], nn.Module]] = [nn.Identity, lambda: nn.Softmax(1), lambda: nn.LogSoftmax(-1)]
         b.add(draw(st.sampled_from(ends))())

@@ -91,9 +91,7 @@ def test_a_convolution_equals_a_layer_that_is_mostly_zeros() -> None:
     blocks = matrix.reshape(4, 4, 6, 6).permute(0, 2, 1, 3)
     for row in range(4):
         for column in range(6):
-            assert torch.equal(
-                blocks[row, column], blocks[0, column - row] if column >= row else 0 * blocks[0, 0]
-            )
+            assert torch.equal(blocks[row, column], blocks[0, column - row] if column >= row else 0 * blocks[0, 0])
     module = nn.Sequential(nn.Flatten(), nn.Linear(36, 16, bias=False)).double()
     module[1].weight.copy_(matrix)
     image = noise((1, 1, 6, 6), 1)

@@ -101,9 +101,7 @@ def vgg(padding: int) -> nn.Module:
         nn.MaxPool2d(2, 2),
     )
     head = NET(nn.Linear(6 * 49, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 4))
-    return NET(
-        OrderedDict(features=features, avgpool=nn.AdaptiveAvgPool2d(7), flat=nn.Flatten(), classifier=head)
-    )
+    return NET(OrderedDict(features=features, avgpool=nn.AdaptiveAvgPool2d(7), flat=nn.Flatten(), classifier=head))
 
 
 def stem(*head: nn.Module, channels: int = 4) -> nn.Module:
@@ -191,36 +189,26 @@ def cases() -> dict[str, Case]:
         "activation before linear": Case(stem(flat(), nn.PReLU(), nn.Linear(100, 3)), w, 2),
         "prelu for each feature": Case(stem(flat(), nn.PReLU(100), nn.Linear(100, 3)), w, 2),
         "layer norm before linear": Case(stem(flat(), nn.LayerNorm(100), nn.Linear(100, 3)), w, 2),
-        "fc bn relu fc": Case(
-            stem(flat(), nn.Linear(100, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)), w, 2
-        ),
+        "fc bn relu fc": Case(stem(flat(), nn.Linear(100, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)), w, 2),
         "layer norm head": Case(stem(flat(), nn.Linear(100, 8), nn.LayerNorm(8), nn.Linear(8, 3)), w, 2),
         "softmax": Case(stem(flat(), nn.Linear(100, 3), nn.Softmax(dim=1)), w, 2),
         "log softmax": Case(stem(flat(), nn.Linear(100, 3), nn.LogSoftmax(dim=-1)), w, 2),
         "sigmoid": Case(stem(flat(), nn.Linear(100, 3), nn.Sigmoid()), w, 2),
         "adaptive mean to 1": Case(stem(nn.AdaptiveAvgPool2d(1), flat(), nn.Linear(4, 3)), w, 2),
         "adaptive max to 1": Case(stem(nn.AdaptiveMaxPool2d(1), flat(), nn.Linear(4, 3)), w, 2),
-        "adaptive mean to its own size": Case(
-            stem(nn.AdaptiveAvgPool2d(7), flat(), nn.Linear(196, 3)), (15, 15), 2
-        ),
-        "adaptive mean to equal bins": Case(
-            stem(nn.AdaptiveAvgPool2d((2, 3)), flat(), nn.Linear(24, 3)), (13, 13), 2
-        ),
+        "adaptive mean to its own size": Case(stem(nn.AdaptiveAvgPool2d(7), flat(), nn.Linear(196, 3)), (15, 15), 2),
+        "adaptive mean to equal bins": Case(stem(nn.AdaptiveAvgPool2d((2, 3)), flat(), nn.Linear(24, 3)), (13, 13), 2),
         "adaptive bins, then a convolution": Case(
             stem(nn.AdaptiveMaxPool2d(3), nn.Conv2d(4, 4, 2), flat(), nn.Linear(16, 3)), (13, 13), 2
         ),
         "mean over dimensions": Case(stem(Reduce("mean", (2, 3)), nn.Linear(4, 3)), w, 2),
         "max over dimensions": Case(stem(Reduce("amax", (-1, -2)), nn.Linear(4, 3)), w, 2),
         "fully convolutional head": Case(stem(nn.Conv2d(4, 3, 5)), w, 2),
-        "ceil mode": Case(
-            stem(nn.MaxPool2d(2, ceil_mode=True), flat(), nn.Linear(36, 3)), w, 4, ("2",), "ceil"
-        ),
+        "ceil mode": Case(stem(nn.MaxPool2d(2, ceil_mode=True), flat(), nn.Linear(36, 3)), w, 4, ("2",), "ceil"),
         "ceil mode that never overhangs": Case(
             stem(nn.MaxPool2d(2, ceil_mode=True), flat(), nn.Linear(36, 3)), (13, 13), 4
         ),
-        "ceil mode mean": Case(
-            stem(nn.AvgPool2d(2, ceil_mode=True), flat(), nn.Linear(36, 3)), w, 4, ("2",), "ceil"
-        ),
+        "ceil mode mean": Case(stem(nn.AvgPool2d(2, ceil_mode=True), flat(), nn.Linear(36, 3)), w, 4, ("2",), "ceil"),
         "padded mean that counts the padding": Case(
             stem(nn.AvgPool2d(3, 1, 1, count_include_pad=True), flat(), nn.Linear(100, 3)),
             w,
@@ -295,12 +283,8 @@ def cases() -> dict[str, Case]:
             2,
         ),
         "tied weights": Case(Tied(), w, 1),
-        "1-D": Case(
-            NET(nn.Conv1d(2, 4, 5, 2), nn.ReLU(), nn.MaxPool1d(3, 2), flat(), nn.Linear(24, 3)), (31,), 4
-        ),
-        "3-D": Case(
-            NET(nn.Conv3d(2, 3, 3), nn.ReLU(), nn.MaxPool3d(2), flat(), nn.Linear(54, 3)), (9, 8, 6), 2
-        ),
+        "1-D": Case(NET(nn.Conv1d(2, 4, 5, 2), nn.ReLU(), nn.MaxPool1d(3, 2), flat(), nn.Linear(24, 3)), (31,), 4),
+        "3-D": Case(NET(nn.Conv3d(2, 3, 3), nn.ReLU(), nn.MaxPool3d(2), flat(), nn.Linear(54, 3)), (9, 8, 6), 2),
         "padded 1-D": Case(
             NET(nn.Conv1d(2, 4, 5, 2, padding=2), nn.MaxPool1d(2), flat(), nn.Linear(32, 3)),
             (32,),
@@ -375,9 +359,7 @@ def test_any_stride(name: str, stride: int) -> None:
     """Finer than the network's (by dilation), coprime to it, and coarser."""
     case = CASES[name]
     with_trial_weights(case.module, case.channels, case.window, seed=3)
-    converted = ew.convolutionalize(
-        case.module, window=case.window, stride=stride, channels=case.channels
-    ).eval()
+    converted = ew.convolutionalize(case.module, window=case.window, stride=stride, channels=case.channels).eval()
     assert converted.verdict.exact
     assert native_difference(case.module, converted, case.window, case.channels) <= EQUAL
     image = larger_image(case, stride + 2)
@@ -386,14 +368,10 @@ def test_any_stride(name: str, stride: int) -> None:
 
 @pytest.mark.parametrize("name", ["vgg", "even kernels with stride and padding", "padded 1-D", "ceil mode"])
 @pytest.mark.parametrize("stride", [1, 3])
-def test_a_padded_network_at_any_stride_equals_the_original_at_the_windows_size(
-    name: str, stride: int
-) -> None:
+def test_a_padded_network_at_any_stride_equals_the_original_at_the_windows_size(name: str, stride: int) -> None:
     case = CASES[name]
     with_trial_weights(case.module, case.channels, case.window, seed=3)
-    converted = ew.convolutionalize(
-        case.module, window=case.window, stride=stride, channels=case.channels
-    ).eval()
+    converted = ew.convolutionalize(case.module, window=case.window, stride=stride, channels=case.channels).eval()
     assert not converted.verdict.exact
     assert native_difference(case.module, converted, case.window, case.channels) <= EQUAL
 
@@ -411,9 +389,7 @@ def test_images_of_a_batch_go_through_apart() -> None:
 
 def test_a_padded_network_gives_no_more_scores_than_windows() -> None:
     """At 225 pixels a padded network of stride 32 has a 2 by 2 map, and one window."""
-    module = NET(
-        nn.Conv2d(2, 4, 3, 2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
-    )
+    module = NET(nn.Conv2d(2, 4, 3, 2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     converted = ew.convolutionalize(module.eval(), window=8, channels=2)
     for size, count in ((8, 1), (9, 1), (10, 2), (11, 2), (12, 3)):
         assert converted(torch.randn(1, 2, size, size)).shape == (1, 3, count, count)

@@ -65,9 +65,7 @@ def test_what_proves_nothing_is_no_success() -> None:
 
 
 def test_trial_weights_tell_windows_apart_where_initial_weights_do_not() -> None:
-    module = (
-        nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2)).double().eval()
-    )
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2)).double().eval()
     nn.init.zeros_(module[3].weight)
     images = noise((6, 3, 8, 8), 0)
     with torch.no_grad():

@@ -47,9 +47,7 @@ def check_conversion(data: st.DataObject, example: Example) -> None:
     if not example.padded:
         assert converted.verdict.exact, converted.verdict.summary()
     step = stride or example.strides
-    image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[
-        0
-    ]
+    image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[0]
     difference = larger_difference(example.module, converted, image, example.window, step)
     if converted.verdict.exact:
         assert difference <= EQUAL
@@ -97,9 +95,7 @@ def test_scan_is_never_wrong(data: st.DataObject, example: Example) -> None:
     """Without a mode, and in crops mode, the map is that of the plain sliding window, at any stride."""
     stride = data.draw(scan_strides(example), "stride")
     step = stride or example.strides
-    image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[
-        0
-    ]
+    image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[0]
     expected = oracle.crops(example.module, image, example.window, step)
     _, native = native_scores(example.module, example.window, example.channels)
     scale = max(oracle.spread(native), oracle.spread(expected))
@@ -109,8 +105,6 @@ def test_scan_is_never_wrong(data: st.DataObject, example: Example) -> None:
         options = {} if mode is None else {"mode": mode}
         scan = ew.scan(classifier, image, stride=stride, dtype=torch.float64, **options)
         assert oracle.relative_difference(scan.scores, expected, scale) <= EQUAL
-        assert [list(axis) for axis in scan.offsets] == oracle.window_offsets(
-            image.shape[1:], example.window, step
-        )
+        assert [list(axis) for axis in scan.offsets] == oracle.window_offsets(image.shape[1:], example.window, step)
         assert tuple(scan.stride) == tuple(step)
         assert tuple(scan.window) == example.window

@@ -24,9 +24,7 @@ def photograph(folder: Path, size: tuple[int, int], mode: str) -> Tensor:
 
 
 def captum_lenet(folder: Path) -> nn.Module:
-    state = torch.load(
-        folder / "captum_cifar_lenet/cifar_torchvision.pt", weights_only=True, map_location="cpu"
-    )
+    state = torch.load(folder / "captum_cifar_lenet/cifar_torchvision.pt", weights_only=True, map_location="cpu")
     module = nn.Sequential(
         OrderedDict(
             conv1=nn.Conv2d(3, 6, 5),

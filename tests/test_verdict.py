@@ -25,9 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
 BRIGHT = 1000.0
 
 
-def bright_surroundings(
-    module: nn.Module, converted: nn.Module, channels: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def bright_surroundings(module: nn.Module, converted: nn.Module, channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores of one window amid bright pixels: by itself, and by the converted network.
 
     Every layer of a positive twin increases in every input. So where a layer's padding shows in the scores,
@@ -94,9 +92,7 @@ def most_felt(converted: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     return [p.detach().view(-1)[slope.abs().argmax()] for p, slope in zip(parameters, slopes, strict=True)]
 
 
-@pytest.mark.parametrize(
-    "name", ["lenet", "flatten w h C", "linear before any flatten", "tied weights", "1-D"]
-)
+@pytest.mark.parametrize("name", ["lenet", "flatten w h C", "linear before any flatten", "tied weights", "1-D"])
 def test_one_changed_weight_makes_the_comparison_fail(name: str) -> None:
     """Whichever parameter it is in."""
     case, module, converted, image = trial(name)
