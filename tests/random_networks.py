@@ -150,6 +150,15 @@ class Example:
         )
 
 
+def _covers(layer: nn.Module, axis: int, n: int) -> bool:
+    """Whether the layer's kernel takes in a whole axis of ``n`` positions: its stride then moves nothing."""
+    kernel, padding, dilation = (
+        value[axis] if isinstance(value, tuple) else value
+        for value in (getattr(layer, "kernel_size", 0), getattr(layer, "padding", 0), getattr(layer, "dilation", 1))
+    )
+    return kernel == n and padding == 0 and dilation == 1
+
+
 class _Builder:
     """Appends layers that fit, and keeps the shape of the value inside one window."""
 
@@ -181,7 +190,8 @@ class _Builder:
         if value.numel() == 0:
             return False
         if strides is not None:
-            kept = [step if n > 1 else 1 for step, n in zip(strides, value.shape[2:], strict=True)]
+            sizes = enumerate(self.value.shape[2:])
+            kept = [1 if _covers(layer, axis, n) else step for step, (axis, n) in zip(strides, sizes, strict=True)]
             product = tuple(a * b for a, b in zip(self.strides, kept, strict=True))
             if max(product) > 8:
                 return False

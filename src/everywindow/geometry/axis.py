@@ -50,6 +50,10 @@ class LocalOp:
         starts_outside = (length - 1) * self.stride >= n + self.pad_low
         return length - 1 if starts_outside else length
 
+    def covers(self, n: int) -> bool:
+        """Whether the kernel takes in all of ``n`` inputs: then its stride moves nothing."""
+        return self.span + 1 == n and self.pad_low == self.pad_high == 0 and self.dilation == 1
+
     def reach(self, n: int) -> int:
         """Positions after the last input that some output touches: the padding that the op needs there.
 
@@ -69,8 +73,8 @@ class AxisRecord:
         period: windows share a body only where their offsets are equal modulo it, in pixels.
         head: leading positions that depend on where the window starts (they see padding).
         tail: trailing positions that depend on where the window ends.
-        network_stride: product of the strides of the layers so far, in pixels; one that leaves a single position
-            (a pooling over the whole map) does not count.
+        network_stride: product of the strides of the layers so far, in pixels; that of a pooling over the
+            whole map does not count.
         seen_low: first pixel, relative to the window's start, that position 0 sees (negative: padding).
         seen_high: pixel after the last one that position 0 sees.
 
@@ -115,7 +119,7 @@ class AxisRecord:
             period=lcm(self.period, jump),
             head=_clamp(first_clean, 0, n),
             tail=n - _clamp(last_clean + 1, 0, n),
-            network_stride=self.network_stride * (op.stride if op.coarsens and n > 1 else 1),
+            network_stride=self.network_stride * (1 if op.covers(self.n) or not op.coarsens else op.stride),
             seen_low=self.seen_low - op.pad_low * self.jump,
             seen_high=self.seen_high + (op.span - op.pad_low) * self.jump,
         )

@@ -101,16 +101,11 @@ def regroup(layout: Layout, shape: Sequence[int], sizes: dict[Atom, int]) -> Reg
     splitter = _Splitter(layout, sizes)
     after: list[Dim] = []
     for index, size in enumerate(shape):
-        later_ones = _leading_ones(shape[index + 1 :])
-        dim = splitter.take(size, later_ones)
+        dim = splitter.take(size, shape[index + 1 :])
         if dim is None:
             return None
         after.append(dim)
     return Regrouping(splitter.before(), tuple(after)) if splitter.done() else None
-
-
-def _leading_ones(shape: Sequence[int]) -> int:
-    return next((index for index, size in enumerate(shape) if size != 1), len(shape))
 
 
 class _Splitter:
@@ -122,8 +117,11 @@ class _Splitter:
         self._sizes = sizes
         self._taken: list[tuple[Atom, int]] = []
 
-    def take(self, size: int, later_ones: int) -> Dim | None:
-        """The next atoms, whose product is ``size``; None where no cut falls there."""
+    def take(self, size: int, later: Sequence[int]) -> Dim | None:
+        """The next atoms, whose product is ``size``; None where no cut falls there.
+
+        Atoms of size 1 go with what follows them, as long as later dimensions hold more than ones.
+        """
         dim: list[Atom] = []
         filled = 1
         while filled < size:
@@ -133,7 +131,8 @@ class _Splitter:
                 return None
             filled *= self._pop(dim)
         ones = self._count_ones()
-        for _ in range(min(ones, 1) if size == 1 else max(0, ones - later_ones)):
+        spare = 0 if any(length != 1 for length in later) else max(0, ones - len(later))
+        for _ in range(min(ones, 1) if size == 1 and not spare else spare):
             self._pop(dim)
         return tuple(dim) if filled == size else None
 

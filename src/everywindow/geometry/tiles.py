@@ -47,7 +47,7 @@ def tiles_within(
 
     >>> grid = WindowGrid((20,), (4,), (2,))
     >>> [tile.pixels for tile in tiles_within(grid, [(0, 4)], lambda size: size[0] <= 12)]
-    [((0, 12),), ((10, 20),)]
+    [((0, 10),), ((8, 20),)]
     """
     parts = [1] * len(grid.counts)
     while True:

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from everywindow.geometry import Extent, Layout, Space, Value
 from everywindow.ops import functional as fn
-from everywindow.ops.form import Rearrangement, axis_dim
+from everywindow.ops.form import Rearrangement, axis_dim, is_in_place
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,21 @@ class Emitter:
         assert at is not None
         node = self.call(
             fn.gather_windows,
-            mapped.node,
+            self.vector_form(mapped, at),
             [self.window_steps(mapped, axis) for axis in axes],
             self.counts(axes),
             vector_order(mapped.value.layout, at, axes),
             _tail_dims(value.layout, at, mapped.value),
         )
         return self.into_batch(mapped, axes, node, value)
+
+
+    def vector_form(self, mapped: Mapped, at: int) -> fx.Node:
+        """The map with its axes behind the batch; a dimension that is an axis and nothing else leaves size 1."""
+        layout = mapped.value.layout
+        if not is_in_place(layout):
+            return mapped.node
+        return self.call(fn.axis_first, mapped.node, axis_dim(layout, mapped.value.mapped[0]), at)
 
 
 def vector_order(layout: Layout, at: int, axes: Sequence[int]) -> tuple[int, ...]:

@@ -40,6 +40,11 @@ def rearrange(x: Tensor, splits: Sequence[Sequence[int]], order: Sequence[int], 
     return x.reshape(merged)
 
 
+def axis_first(x: Tensor, dim: int, at: int) -> Tensor:
+    """A spatial axis behind the batch, and a dimension of size 1 for what stood at ``at``."""
+    return x.movedim(dim, 1).unsqueeze(1 + at)
+
+
 def cut_to(x: Tensor, dim: int, other: Tensor, other_dim: int) -> Tensor:
     """The leading part of ``x`` that is as long as ``other``."""
     return x.narrow(dim, 0, other.shape[other_dim])

@@ -9,7 +9,6 @@ import torch
 from everywindow.geometry import Value, feature_dim, has_batch, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped, vector_order
-from everywindow.ops.form import is_in_place
 from everywindow.ops.opaque import check_product
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, overloads, per_item, shape_of
 from everywindow.ops.verbatim import emit_verbatim, plain_value
@@ -50,12 +49,9 @@ class Linear(Rule):
 def _whole_window(call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Mapped:
     """Flatten, then a fully connected layer: the convolution over the map."""
     axes = sorted(mapped.value.mapped)
-    node = mapped.node
-    if is_in_place(mapped.value.layout):
-        node = emit.call(torch.ops.aten.unsqueeze.default, node, -1)
     node = emit.call(
         fn.window_linear,
-        node,
+        emit.vector_form(mapped, 1),
         emit.constant(call["weight"]),
         emit.constant(call["bias"]),
         [emit.window_steps(mapped, axis) for axis in axes],

@@ -52,7 +52,7 @@ def _first(several: Any) -> Any:
 def _with_plain_channels(value: Value) -> Value:
     """The record with channels in dimension 1; a flattened map is gathered, for its channels are positions too."""
     channels = value.layout[1]
-    if is_space(channels):
+    if is_space(channels) and len(value.layout) > 2:
         raise NotShared("batch normalisation takes the window's positions as channels")
     if has_batch(channels):
         raise MixesBatch("batch normalisation takes as channels")
@@ -107,7 +107,7 @@ class FeatureNorm(Rule):
             raise MixesBatch("a normalisation runs over")
         if not space_axes(normed):
             return value
-        if len(normed) == 1 and not is_space(normed[0]):
+        if len(normed) == 1:
             return plain_value(value, "a normalisation")
         raise NotShared("a normalisation takes its statistics over the window's positions")
 

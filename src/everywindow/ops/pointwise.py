@@ -49,7 +49,7 @@ class Pointwise(Rule):
         why = _varies(call, values)
         if why is None:
             return values
-        if any(value.mapped and is_in_place(value.layout) for value in values):
+        if any(value.mapped and is_in_place(value.layout) and len(value.layout) > 2 for value in values):
             raise NotShared(why)
         return [plain_value(value, why) for value in values]
 

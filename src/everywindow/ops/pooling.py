@@ -38,7 +38,7 @@ class MaxPooling(Pooling):
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express the padding."""
         ops = placed.values()
-        if any(op.low != op.high or op.low * 2 > op.dilation * (op.kernel - 1) + 1 for op in ops):
+        if any(op.low != op.high or op.low * 2 > op.kernel for op in ops):
             return None
         return emit.call(
             call.target,

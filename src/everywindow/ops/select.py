@@ -25,7 +25,7 @@ from everywindow.ops.rule import (
     refuse_batch,
     shape_of,
 )
-from everywindow.ops.verbatim import emit_verbatim, plain_value
+from everywindow.ops.verbatim import emit_verbatim, is_vector, plain_value
 
 
 def _ready(call: Call, value: Value, dim: int) -> Value:
@@ -190,7 +190,7 @@ class Concatenation(Rule):
         dim = normal_dim(call["dim"], len(call.shape))
         if "stack" in str(call.target):
             return values, dim
-        merged = any(space_axes((value.layout[dim],)) and not is_space(value.layout[dim]) for value in values)
+        merged = any(is_vector(value, dim) for value in values)
         return ([plain_value(value, "a concatenation") for value in values] if merged else values), dim
 
 

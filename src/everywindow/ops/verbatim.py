@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import fx
 
-from everywindow.geometry import Layout, Value, feature_dim, space_axes
+from everywindow.geometry import Layout, Value, feature_dim, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import physical_dim
 from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads, refuse_batch, shape_of
@@ -47,6 +47,12 @@ def emit_overload(call: Call, emit: Emitter, arguments: list[Any]) -> fx.Node:
     positional = [value for value, spec in zip(arguments, schema, strict=True) if not spec.kwarg_only]
     keyword = {spec.name: value for value, spec in zip(arguments, schema, strict=True) if spec.kwarg_only}
     return emit.call(call.target, *positional, **keyword)
+
+
+def is_vector(value: Value, dim: int) -> bool:
+    """Whether a dimension is a flattened vector with positions in it, and not a spatial axis."""
+    atoms = value.layout[dim]
+    return bool(space_axes((atoms,))) and (len(value.layout) == 2 or not is_space(atoms))
 
 
 class AlongFeatures(Rule):
@@ -93,7 +99,7 @@ class AlongFeatures(Rule):
         """The input's record, gathered where the call meets a flattened map, and the dimensions it runs over."""
         value = call.value(call.inputs[0])
         dims = _dims(call, len(value.layout))
-        if any(len(value.layout[dim]) > 1 and space_axes((value.layout[dim],)) for dim in dims):
+        if any(is_vector(value, dim) for dim in dims):
             value = plain_value(value, f"{_name(call)} runs")
         return value, dims
 
