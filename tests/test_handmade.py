@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 import torch
@@ -351,6 +353,24 @@ def test_geometry(case: Case, converted: nn.Module) -> None:
 def test_parameters_keep_their_names_and_shapes(case: Case, converted: nn.Module) -> None:
     expected = {name: tuple(value.shape) for name, value in case.module.state_dict().items()}
     assert {name: tuple(value.shape) for name, value in converted.state_dict().items()} == expected
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 6])
+@pytest.mark.parametrize(
+    "pool",
+    [nn.MaxPool1d, nn.AvgPool1d, partial(nn.AvgPool1d, count_include_pad=False)],
+    ids=["max", "mean", "mean inside"],
+)
+def test_padded_pooling_at_any_stride(pool: Callable[..., nn.Module], stride: int, ceil_mode: bool) -> None:
+    """Behind a strided layer a finer stride spreads the pooling's padding: wider than torch lets a pooling pad."""
+    net = NET(
+        nn.MaxPool1d(3, 3), nn.Conv1d(2, 3, 1), pool(3, 2, padding=1, ceil_mode=ceil_mode), flat(), nn.Linear(15, 3)
+    )
+    with_trial_weights(net, 2, (28,), seed=5)
+    converted = ew.convolutionalize(net, window=28, stride=stride, channels=2).eval()
+    assert not converted.verdict.exact
+    assert native_difference(net, converted, (28,), 2) <= EQUAL
 
 
 @pytest.mark.parametrize("name", ["lenet", "1-D", "even kernels with stride", "adaptive mean to equal bins"])
