@@ -365,7 +365,11 @@ def test_parameters_keep_their_names_and_shapes(case: Case, converted: nn.Module
 def test_padded_pooling_at_any_stride(pool: Callable[..., nn.Module], stride: int, ceil_mode: bool) -> None:
     """Behind a strided layer a finer stride spreads the pooling's padding: wider than torch lets a pooling pad."""
     net = NET(
-        nn.MaxPool1d(3, 3), nn.Conv1d(2, 3, 1), pool(3, 2, padding=1, ceil_mode=ceil_mode), flat(), nn.Linear(15, 3)
+        nn.MaxPool1d(3, 3),
+        nn.Conv1d(2, 3, 1),
+        pool(3, 2, padding=1, ceil_mode=ceil_mode),
+        nn.Flatten(),
+        nn.Linear(15, 3),
     )
     with_trial_weights(net, 2, (28,), seed=5)
     converted = ew.convolutionalize(net, window=28, stride=stride, channels=2).eval()

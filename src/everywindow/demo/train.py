@@ -14,15 +14,18 @@ CLASSES = ("no face", "face")
 MEAN, STD = 0.45, 0.22
 ROUNDS, STEPS = 5, 150
 FACES_PER_BATCH, OTHERS_PER_BATCH = 64, 96
-CANDIDATES, KEPT = 12_000, 1_500
+CANDIDATES, KEPT = 8_000, 1_000
 RATE, DECAY = 2e-3, 1e-2
 
 
 def network() -> nn.Sequential:
-    """Two blocks of convolution without padding, then fully connected layers: the classic classifier of one size."""
+    """Two blocks of convolution without padding, then fully connected layers: the classic classifier of one size.
+
+    Pooling stands before the activation, which then has a quarter of the values to do; the result is the same.
+    """
     return nn.Sequential(
-        *(nn.Conv2d(1, 16, 4, bias=False), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 4, bias=False), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(1, 16, 4, bias=False), nn.BatchNorm2d(16), nn.MaxPool2d(2), nn.ReLU()),
+        *(nn.Conv2d(16, 32, 4, bias=False), nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.ReLU()),
         *(nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * 4 * 4, 64), nn.ReLU()),
         *(nn.Dropout(0.5), nn.Linear(64, len(CLASSES))),
     )
@@ -38,16 +41,18 @@ def train(seed: int, say: Callable[[str], None] = lambda line: None) -> nn.Seque
     photographs = [torch.from_numpy(photograph) for photograph in backgrounds()]
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = network()
-        negatives = torch.cat([others, random_windows(photographs, CANDIDATES // 4)])
+        # Channels last trains these small images in half the time.
+        net = network().to(memory_format=torch.channels_last)
+        negatives = torch.cat([others, random_windows(photographs, CANDIDATES // 2)])
         optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS * STEPS)
         for turn in range(ROUNDS):
             loss = train_round(net, optimizer, schedule, faces, negatives)
             say(f"round {turn + 1} of {ROUNDS}: {len(negatives):,} windows without a face, loss {loss:.3f}")
-            mistakes = hardest(net, random_windows(photographs, CANDIDATES))
-            negatives = torch.cat([negatives, mistakes])
-    return net.eval()
+            if turn + 1 < ROUNDS:
+                mistakes = hardest(net, random_windows(photographs, CANDIDATES))
+                negatives = torch.cat([negatives, mistakes])
+    return net.to(memory_format=torch.contiguous_format).eval()
 
 
 @contextmanager
