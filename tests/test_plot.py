@@ -88,9 +88,7 @@ def test_a_bright_pixel_is_drawn_brightest_where_it_is() -> None:
     drawn = np.asarray(canvas.buffer_rgba())[..., :3].astype(float)
     axes = figure.axes[0]
     box = axes.get_window_extent()
-    inside = drawn[
-        len(drawn) - int(box.y1) + 2 : len(drawn) - int(box.y0) - 2, int(box.x0) + 2 : int(box.x1) - 2
-    ]
+    inside = drawn[len(drawn) - int(box.y1) + 2 : len(drawn) - int(box.y0) - 2, int(box.x0) + 2 : int(box.x1) - 2]
     rows, cols = np.nonzero(inside.sum(-1) > 0.8 * inside.sum(-1).max())
     x, y = axes.transData.inverted().transform(
         (int(box.x0) + 2 + cols.mean() + 0.5, int(box.y1) - 2 - rows.mean() - 0.5)

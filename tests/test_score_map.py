@@ -21,9 +21,7 @@ class FakePlan:
     notes: tuple[str, ...] = ("one pass",)
 
 
-def make(
-    scores: torch.Tensor, window: int = 5, stride: int = 2, start: int = 0, **fields: object
-) -> ScoreMap:
+def make(scores: torch.Tensor, window: int = 5, stride: int = 2, start: int = 0, **fields: object) -> ScoreMap:
     counts = scores.shape[1:]
     base = ScoreMap(
         scores=scores,
@@ -53,9 +51,7 @@ def test_mean_of_the_windows_probabilities_is_the_images_probability() -> None:
     np.testing.assert_allclose(make(four).image_scores("mean_probability"), by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reduce"), [("mean_score", np.mean), ("sum_score", np.sum), ("max", np.max)]
-)
+@pytest.mark.parametrize(("kind", "reduce"), [("mean_score", np.mean), ("sum_score", np.sum), ("max", np.max)])
 def test_other_reductions_come_before_the_softmax(scores: torch.Tensor, kind: str, reduce: object) -> None:
     by_hand = softmax(reduce(scores.numpy(), axis=(1, 2)))  # type: ignore[operator]
     np.testing.assert_allclose(make(scores).image_scores(kind), by_hand, rtol=1e-5)  # type: ignore[arg-type]
@@ -78,9 +74,7 @@ def test_a_single_bright_pixel_is_found_in_the_only_window_centred_on_it(dims: i
     pixel = (11, 7, 9)[:dims]
     image = torch.zeros((1, 1, *(20, 24, 22)[:dims]))
     image[(0, 0, *pixel)] = 1
-    convolution = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)[
-        dims - 1
-    ]
+    convolution = (torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d)[dims - 1]
     kernel = torch.zeros((2, 1, *(5,) * dims))
     kernel[(1, 0, *(2,) * dims)] = 1
     m = make(convolution(image, kernel, stride=1)[0], stride=1)
@@ -93,9 +87,7 @@ def test_a_single_bright_pixel_is_found_in_the_only_window_centred_on_it(dims: i
 
 
 def test_strongest_reports_window_score_and_probability() -> None:
-    m = make(
-        torch.tensor([[[0.0, 0.0, 3.0]], [[0.0, 5.0, 0.0]]]), start=-1, classes=("cat", "dog"), scale=0.5
-    )
+    m = make(torch.tensor([[[0.0, 0.0, 3.0]], [[0.0, 5.0, 0.0]]]), start=-1, classes=("cat", "dog"), scale=0.5)
     peak = m.strongest("dog")
     assert (peak.klass, peak.name, peak.index) == (1, "dog", (0, 1))
     assert (peak.start, peak.exclusive_stop) == ((-1, 1), (4, 6))
@@ -143,9 +135,7 @@ def test_fields_that_do_not_fit_are_refused(scores: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("suffix", [".npz", ".zarr"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
-def test_files_give_back_every_field(
-    scores: torch.Tensor, suffix: str, dtype: torch.dtype, tmp_path: Path
-) -> None:
+def test_files_give_back_every_field(scores: torch.Tensor, suffix: str, dtype: torch.dtype, tmp_path: Path) -> None:
     m = make(
         scores.to(dtype),
         start=-3,
@@ -260,9 +250,7 @@ def damaged(tmp_path: Path, kind: str, good: ScoreMap) -> Path:
     return target
 
 
-@pytest.mark.parametrize(
-    "kind", ["cut short", "noise", "pickle", "other archive", "wrong shape", "no verdict"]
-)
+@pytest.mark.parametrize("kind", ["cut short", "noise", "pickle", "other archive", "wrong shape", "no verdict"])
 def test_damaged_npz_is_one_line(scores: torch.Tensor, kind: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable score map") as caught:
         ScoreMap.load(damaged(tmp_path, kind, make(scores)))

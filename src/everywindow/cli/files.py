@@ -27,9 +27,7 @@ RESULTS = (".npz", ".zarr")
     help="FILE.pt2: the converted network, for images of any size. A folder: a bundle of the classifier.",
 )
 @json_option
-def convert(
-    model: str, weights: str | None, window: Any, trust: bool, stride: Any, out: str, console: Console
-) -> None:
+def convert(model: str, weights: str | None, window: Any, trust: bool, stride: Any, out: str, console: Console) -> None:
     """Write the fully convolutional network, or the classifier as a bundle that holds no code."""
     suffix = Path(out).suffix.lower()
     if suffix == ".onnx":
@@ -39,11 +37,7 @@ def convert(
     if not suffix and stride is not None:
         raise InputError("--stride", "a bundle holds the classifier, which has none", "write a .pt2 file")
     classifier = load_model(model, weights, window, trust)
-    record = (
-        _write_network(classifier, stride, out, console)
-        if suffix
-        else _write_bundle(classifier, out, console)
-    )
+    record = _write_network(classifier, stride, out, console) if suffix else _write_bundle(classifier, out, console)
     console.say(f"written: {out}")
     console.result({**record, "files": [out]})
 
@@ -142,6 +136,4 @@ def _shown(value: Any, limit: int = 8) -> str:
     if not isinstance(value, (list, tuple)):
         return str(value)
     parts = [f"{v[0]} ({v[1]})" if isinstance(v, list) else str(v) for v in value]
-    return (
-        ", ".join(parts[:limit]) + (f" and {len(parts) - limit} more" if len(parts) > limit else "") or "none"
-    )
+    return ", ".join(parts[:limit]) + (f" and {len(parts) - limit} more" if len(parts) > limit else "") or "none"

@@ -20,9 +20,7 @@ class Sizes(click.ParamType[Any]):
 
     name = "N[,N]"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | tuple[int, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, ...]:
         """Read the numbers; whether they can be used is seen later, where the image is known."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
@@ -79,14 +77,10 @@ def loading(command: Command) -> Command:
 def image_options(command: Command) -> Command:
     """How the image is taken and where the windows lie."""
     options = (
-        click.option(
-            "--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]"
-        ),
+        click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]"),
         click.option("--scale", type=float, metavar="FACTOR", help="Resize the image first, such as 0.5."),
         click.option("--pad", type=Sizes(), help="Pixels to widen the image by first, on both sides."),
-        click.option(
-            "--output", metavar="NAME", help="Which output of a network with several: index or key."
-        ),
+        click.option("--output", metavar="NAME", help="Which output of a network with several: index or key."),
         click.option("--device", metavar="NAME", help="Such as cpu or cuda.  [default: cpu]"),
         click.option("--dtype", metavar="NAME", help="Such as float32 or float64.  [default: the network's]"),
         click.option("--memory", metavar="SIZE", help="Bound for what is held at a time, such as 2GiB."),

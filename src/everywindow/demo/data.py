@@ -37,9 +37,7 @@ def carried(name: str) -> Path:
     try:
         path = Path(str(resources.files("skimage.data") / name))
     except ModuleNotFoundError as error:
-        raise DependencyError(
-            "scikit-image", "not installed, and the demo's pictures come with it", remedy
-        ) from error
+        raise DependencyError("scikit-image", "not installed, and the demo's pictures come with it", remedy) from error
     if not path.is_file():
         raise DependencyError("scikit-image", f"this version does not carry {name}", remedy)
     return path

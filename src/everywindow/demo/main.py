@@ -48,9 +48,7 @@ def run(out: str, seed: int = 0, say: Say = print) -> dict[str, Any]:
 
 def classifier(seed: int = 0, say: Say = lambda line: None) -> api.Classifier:
     """The trained face classifier of a seed."""
-    return api.Classifier(
-        train(seed, say), window=WINDOW, channels=1, mean=[MEAN], std=[STD], classes=CLASSES
-    )
+    return api.Classifier(train(seed, say), window=WINDOW, channels=1, mean=[MEAN], std=[STD], classes=CLASSES)
 
 
 def _train(seed: int, say: Say) -> tuple[api.Classifier, float]:

@@ -32,9 +32,7 @@ def save(m: ScoreMap, path: PathLike, klass: int | str | None = None) -> None:
             else:
                 WRITERS[scratch.suffix.lower()](m, scratch)
     except OSError as error:
-        raise InputError(
-            str(path), f"cannot be written ({error.strerror or error})", "choose another place"
-        ) from error
+        raise InputError(str(path), f"cannot be written ({error.strerror or error})", "choose another place") from error
 
 
 def check_writable(path: PathLike) -> None:
@@ -56,9 +54,7 @@ def load(path: PathLike) -> ScoreMap:
     source = Path(path)
     reader = READERS.get(source.suffix.lower())
     if reader is None:
-        raise InputError(
-            str(path), "not a saved score map", f"give a file that ends in {' or '.join(READERS)}"
-        )
+        raise InputError(str(path), "not a saved score map", f"give a file that ends in {' or '.join(READERS)}")
     if not source.exists():
         raise InputError(str(path), "no such file", "check the name")
     # The readers meet files that anything may have written or cut short, and report that in a dozen

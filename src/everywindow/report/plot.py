@@ -121,9 +121,7 @@ def _draw_line(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: i
     return shown
 
 
-def _cells(
-    m: ScoreMap, axes: Axes, values: np.ndarray, plane: tuple[int, int], under: bool
-) -> ScalarMappable:
+def _cells(m: ScoreMap, axes: Axes, values: np.ndarray, plane: tuple[int, int], under: bool) -> ScalarMappable:
     """The map's cells; over an image they are the more opaque the stronger they are."""
     low, high = _range(m, values)
     (top, bottom), (left, right) = (cell_extent(m, axis) for axis in plane)
@@ -179,9 +177,7 @@ def _draw_peak(m: ScoreMap, axes: Axes, klass: int) -> None:
     from matplotlib.patches import Rectangle
 
     (top, left), (bottom, right) = m.strongest(klass).original_box(m.scale)
-    axes.add_patch(
-        Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="cyan", linewidth=2)
-    )
+    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="cyan", linewidth=2))
 
 
 def _range(m: ScoreMap, values: np.ndarray) -> Interval:

@@ -1,0 +1,289 @@
+"""The command line: summaries, files, JSON, and one line for every error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import everywindow as ew
+from everywindow import api
+from everywindow.cli import main
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A detector of one bright pixel in the middle of 7×7, unpadded, at network stride 1."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(50, 2))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net[0].weight[0, 0, 1, 1] = 1
+        net[3].weight[1, 12] = 20
+        net[3].bias[0] = 5
+    path = tmp_path_factory.mktemp("models") / "spot"
+    ew.Classifier(net, window=7, channels=1, classes=["dark", "spot"]).save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def padded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
+    path = tmp_path_factory.mktemp("models") / "padded"
+    ew.Classifier(net, window=8, channels=1).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    """Dark, with one bright pixel at row 20, column 33."""
+    pixels = np.zeros((40, 60), np.uint8)
+    pixels[20, 33] = 255
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return str(tmp_path / "photo.png")
+
+
+class Ran:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def complaint(self) -> str:
+        """The one line on stderr of a command that failed and did nothing else."""
+        (line,) = self.err.splitlines()
+        assert line.startswith("everywindow: ")
+        assert self.out == ""
+        return line
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Any:
+    def run(*args: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(arg) for arg in args])
+        return Ran(code, *capsys.readouterr())
+
+    return run
+
+
+def test_scan_summarises_and_writes_every_kind(command: Any, bundle: str, photo: str, tmp_path: Path) -> None:
+    outs = [tmp_path / name for name in ("m.npz", "m.zarr", "m.png")]
+    ran = command("scan", photo, "--model", bundle, *(part for out in outs for part in ("--out", out)))
+    assert ran.code == 0, ran.err
+    assert all(out.exists() for out in outs)
+    for words in ("1,836 (34×54)", "7×7 px", "dark", "spot: probability", "x 30 to 37, y 17 to 24", "exact: equals"):
+        assert words in ran.out
+    assert ran.err == ""
+    assert ew.ScoreMap.load(outs[0]).strongest("spot").start == (17, 30)
+
+
+def test_scan_json_has_the_box_in_pixels_of_the_given_image(
+    command: Any, bundle: str, photo: str, tmp_path: Path
+) -> None:
+    ran = command("scan", photo, "--model", bundle, "--scale", 2, "--stride", "2,1", "--pad", 4, "--json",
+                  "--class", "spot", "--out", tmp_path / "m.npz")  # fmt: skip
+    record = ran.json
+    assert record["stride"] == [2, 1]
+    assert record["image_size"] == [80, 120]
+    assert record["counts"] == [(88 - 7) // 2 + 1, 128 - 7 + 1]
+    found = record["strongest"]
+    assert found["class"] == "spot"
+    middle = [(a + b) / 2 for a, b in zip(found["start"], found["exclusive_stop"], strict=True)]
+    assert middle == pytest.approx([20.5, 33.5], abs=0.51)
+    assert record["files"] == [str(tmp_path / "m.npz")]
+    assert record["plan"]["mode"] == record["mode"]
+    assert "strongest" in ran.err
+
+
+@pytest.mark.parametrize("out", ["results", "results/", "dotted.name/"])
+def test_a_folder_gets_map_and_heat_map(command: Any, bundle: str, photo: str, tmp_path: Path, out: str) -> None:
+    ran = command("scan", photo, "--model", bundle, "--out", f"{tmp_path}/{out}")
+    assert ran.code == 0, ran.err
+    assert sorted(p.name for p in (tmp_path / out).iterdir()) == ["heatmap.png", "map.npz"]
+
+
+def test_padded_network_is_scanned_as_crops_and_fcn_names_the_reason(
+    command: Any, padded: str, photo: str, tmp_path: Path
+) -> None:
+    args = ("scan", photo, "--model", padded, "--stride", 4, "--json", "--out", tmp_path / "m.npz")
+    crops, fcn = command(*args).json, command(*args, "--mode", "fcn").json
+    assert (crops["mode"], crops["exact"]) == ("crops", True)
+    assert (fcn["mode"], fcn["exact"]) == ("fcn", False)
+    assert fcn["reasons"][0][0] == "0"
+
+
+def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None:
+    ran = command("compare", photo, "--model", padded, "--stride", 4)
+    assert ran.code == 0, ran.err
+    assert "same top class" in ran.out
+    assert "fcn is not exact: 0 (" in ran.out
+    record = command("compare", photo, "--model", padded, "--stride", 4, "--json").json
+    assert [run["mode"] for run in record["runs"]][:2] == ["crops", "fcn"]
+    assert record["windows"] == 9 * 14
+
+
+def test_cost_counts_before_running(command: Any, bundle: str) -> None:
+    ran = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1)
+    assert "mult-adds for 1,836 windows" in ran.out
+    record = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1, "--json").json
+    assert record["macs"]["crops"] == 1836 * (25 * 2 * 9 + 100)
+    assert record["windows"] == 1836
+
+
+def test_convert_writes_a_network_for_every_size(command: Any, bundle: str, tmp_path: Path) -> None:
+    out = tmp_path / "net.pt2"
+    ran = command("convert", "--model", bundle, "--out", out, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["exact"] is True
+    program = torch.export.load(out).module()
+    fcn = api.convolutionalize(api.load(bundle))
+    for shape in ((1, 1, 7, 7), (2, 1, 19, 11), (3, 1, 8, 30), (1, 1, 30, 7), (1, 1, 7, 9)):
+        x = torch.rand(shape)
+        torch.testing.assert_close(program(x), fcn(x))
+
+
+def test_convert_writes_a_bundle_that_loads_without_trust(command: Any, bundle: str, tmp_path: Path) -> None:
+    assert command("convert", "--model", bundle, "--out", tmp_path / "copy").code == 0
+    x = torch.rand(2, 1, 7, 7)
+    torch.testing.assert_close(ew.load(tmp_path / "copy").module(x), ew.load(bundle).module(x))
+
+
+def test_info_of_a_model(command: Any, bundle: str, padded: str) -> None:
+    record = command("info", bundle, "--json").json
+    assert record["window"] == [7, 7]
+    assert record["classes"] == ["dark", "spot"]
+    assert record["parameters"] == 20 + 102
+    assert record["mult_adds_per_window"] == 25 * 2 * 9 + 100
+    assert record["receptive_field"] == [7, 7]
+    assert record["exact"] is True
+    text = command("info", padded).out
+    assert "exact:" in text
+    assert "zero padding" in text
+
+
+def test_info_of_a_result(command: Any, bundle: str, photo: str, tmp_path: Path) -> None:
+    for name in ("m.npz", "m.zarr"):
+        command("scan", photo, "--model", bundle, "--out", tmp_path / name)
+        record = command("info", tmp_path / name, "--json").json
+        assert record["shape"] == [2, 34, 54]
+        assert record["strongest"]["start"] == [17, 30]
+        assert "mode:" in command("info", tmp_path / name).out
+
+
+def test_errors_are_one_line_and_leave_no_file(command: Any, bundle: str, photo: str, tmp_path: Path) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(small)
+    (tmp_path / "cut.png").write_bytes(Path(photo).read_bytes()[:60])
+    torch.save({}, tmp_path / "weights.pth")
+    out = tmp_path / "out.npz"
+    before = set(tmp_path.iterdir())
+    cases: dict[str, tuple[object, ...]] = {
+        "no such file": (tmp_path / "absent.png", "--model", bundle),
+        "window": (small, "--model", bundle),
+        "cut.png": (tmp_path / "cut.png", "--model", bundle),
+        "stride": (photo, "--model", bundle, "--stride", 0),
+        "absent-model": (photo, "--model", "absent-model"),
+        "weights.pth": (photo, "--model", tmp_path / "weights.pth"),
+        "zebra": (photo, "--model", bundle, "--class", "zebra"),
+        "trust": (photo, "--model", "os.path:join"),
+        "memory": (photo, "--model", bundle, "--memory", "much"),
+        "scale": (photo, "--model", bundle, "--scale", -1),
+    }
+    for word, args in cases.items():
+        ran = command("scan", *args, "--out", out)
+        assert ran.code == 1, word
+        assert word in ran.complaint, ran.err
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_seen_before_the_scan(
+    command: Any, bundle: str, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "scan", lambda *args, **kwargs: pytest.fail("scanned"))
+    ran = command("scan", photo, "--model", bundle, "--out", "map.tif")
+    assert ran.code == 1
+    assert ".npz, .zarr, .png" in ran.complaint
+
+
+def test_onnx_is_refused_with_the_remedy(command: Any, bundle: str, tmp_path: Path) -> None:
+    for name in ("net.onnx", "net.h5"):
+        ran = command("convert", "--model", bundle, "--out", tmp_path / name)
+        assert ran.code == 1
+        assert ".pt2" in ran.complaint
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("scan",),
+        ("scan", "photo.png", "--model", "m"),
+        ("scan", "photo.png", "--model", "m", "--out", "o.npz", "--mode", "magic"),
+        ("scan", "photo.png", "--model", "m", "--out", "o.npz", "--stride", "two"),
+        ("scam",),
+        ("--frobnicate",),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(command: Any, args: tuple[str, ...]) -> None:
+    ran = command(*args)
+    assert ran.code == 2
+    assert "--help" in ran.complaint
+
+
+def test_ctrl_c_is_130(command: Any, bundle: str, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "scan", interrupted)
+    ran = command("scan", photo, "--model", bundle, "--out", "m.npz")
+    assert ran.code == 130
+    assert "Traceback" not in ran.err
+    assert "interrupted" in ran.err
+
+
+def test_surprises_are_one_line_too(command: Any, bundle: str, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def surprise(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("several\nlines")
+
+    monkeypatch.setattr(api, "scan", surprise)
+    ran = command("scan", photo, "--model", bundle, "--out", "m.npz")
+    assert ran.code == 1
+    assert "RuntimeError: several lines" in ran.complaint
+    monkeypatch.setenv("EVERYWINDOW_TRACEBACK", "1")
+    with pytest.raises(RuntimeError):
+        main(["scan", photo, "--model", bundle, "--out", "m.npz"])
+
+
+def test_warnings_are_notes(command: Any, bundle: str, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((9, 9, 4), np.uint8)).save(tmp_path / "alpha.png")
+    ran = command("scan", tmp_path / "alpha.png", "--model", bundle, "--out", tmp_path / "m.npz")
+    assert ran.code == 0
+    (line,) = ran.err.splitlines()
+    assert line.startswith("everywindow: note: ")
+    assert "transparency" in line
+
+
+def test_help_of_every_command(command: Any) -> None:
+    assert command("--version").out.startswith("everywindow ")
+    for name in ("demo", "scan", "compare", "cost", "convert", "info"):
+        assert name in command("--help").out
+        assert "--json" in command(name, "--help").out
+
+
+def test_module_runs_as_a_program() -> None:
+    program = [sys.executable, "-m", "everywindow", "info", "absent.npz"]
+    ran = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stderr == "everywindow: absent.npz: no such file; check the name\n"
