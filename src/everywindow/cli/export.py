@@ -43,7 +43,7 @@ def _exported(fcn: FullyConvolutional) -> ExportedProgram:
     image = _noise(fcn, batch=2, steps=2)
     dynamic = {axis: torch.export.Dim.DYNAMIC for axis in range(image.ndim) if axis != 1}
     # Else memory layouts are decided for maps of more than one row, and the window's own size is refused.
-    with symbolic_shapes.patch(backed_size_oblivious=True):
+    with symbolic_shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
         return torch.export.export(fcn, (image,), dynamic_shapes=(dynamic,))
 
 
