@@ -195,7 +195,7 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
         stride=finished.grid.stride,
         mode=finished.plan.mode,
         verdict=finished.verdict,
-        activation=_activation(known, prepared, finished.scores),
+        activation=_activation(known, prepared, finished.scores, output),
         classes=classes,
         image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
         plan=finished.plan,
@@ -206,12 +206,8 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
     )
 
 
-def _activation(known: Classifier, prepared: Prepared, scores: Tensor) -> Any:
-    if known.activation is not None:
-        return known.activation
-    if prepared.network is None:
-        return "sigmoid" if len(scores) == 1 else "softmax"
-    return final_activation(prepared.network)
+def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: int | str | None) -> Any:
+    return known.activation or final_activation(prepared.network, output, scores)
 
 
 def _mode_run(finished: Run, crops: Run) -> ModeRun:

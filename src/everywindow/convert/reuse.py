@@ -55,7 +55,7 @@ def _may_overwrite(node: fx.Node) -> bool:
     source = node.args[0]
     if not isinstance(source, fx.Node) or len(source.users) != 1:
         return False
-    if node.target is aten.add.Tensor and not (node.meta.get("fills_first") and node.args[0] is not node.args[1]):
+    if not node.meta.get("fills_first") or (len(node.args) > 1 and node.args[0] is node.args[1]):
         return False
     return (source.op == "call_module" and _is_norm(source)) or (
         source.op == "call_function" and is_fresh(source.target)

@@ -56,7 +56,14 @@ def run_crops(
             setting = _within(tuner.next(), largest if batched else 1)
             chosen = positions[done : done + setting[0]]
             started = time.perf_counter()
-            outputs = runner(_crops(pixels, grid, chosen, setting[1]), setting[1])
+            try:
+                outputs = runner(_crops(pixels, grid, chosen, setting[1]), setting[1])
+            except RuntimeError:
+                # view() and its like refuse tensors that lie in another order than the network's author saw.
+                if setting[1] == "contiguous":
+                    raise
+                tuner.give_up(setting[1])
+                continue
             vectors = score_vectors(picked(outputs, output), len(chosen))
             _synchronise(pixels.device)
             if len(chosen) == setting[0]:

@@ -50,6 +50,11 @@ class Tuner:
         """Add a measurement of a full batch."""
         self.rates.setdefault(setting, []).append(items_per_second)
 
+    def give_up(self, memory_format: str) -> None:
+        """Leave a memory format out from now on: the network cannot run in it."""
+        self.formats = tuple(name for name in self.formats if name != memory_format)
+        self.rates = {setting: rates for setting, rates in self.rates.items() if setting[1] != memory_format}
+
     def _candidates(self) -> list[Setting]:
         found: list[Setting] = [(self.start, memory_format) for memory_format in self.formats]
         if not self.grows or any(len(self.rates.get(setting, ())) < 2 for setting in found):

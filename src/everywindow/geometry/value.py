@@ -82,7 +82,7 @@ class Value:
 
     def with_axis(self, index: int, record: AxisRecord | None) -> Value:
         """The value with another record for one axis."""
-        return replace(self, axes=(*self.axes[:index], record, *self.axes[index + 1:]))
+        return replace(self, axes=(*self.axes[:index], record, *self.axes[index + 1 :]))
 
     def because(self, *reasons: Reason) -> Value:
         """The value with reasons added; none are kept where it is exact."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from torch import fx
+from torch import Tensor, fx
 
 from everywindow.graph.network import Network
-from everywindow.graph.records import output_nodes
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
-_ENDS = {
+_ENDS: dict[str, Activation] = {
     "softmax": "none",
     "_softmax": "none",
     "log_softmax": "softmax",
@@ -31,22 +31,46 @@ _PASSING = (
 )
 
 
-def final_activation(network: Network, output: int = 0) -> Activation:
-    """The activation that the scores still need.
+SUM_TOLERANCE = 1e-3
+"""How far the sum of probabilities may be from 1."""
 
-    A network that ends in softmax or sigmoid puts out probabilities: none. Log-probabilities and several scores
-    take softmax, a single score takes sigmoid.
+
+def final_activation(network: Network | None, output: int | str | None, scores: Tensor) -> Activation:
+    """The activation that scores ``[K, *counts]`` still need.
+
+    A network that ends in softmax or sigmoid puts out probabilities, and so does one whose scores lie between 0 and 1
+    and add up to 1 at every window: none. Log-probabilities and other scores take softmax, a single score sigmoid.
     """
-    node = output_nodes(network)[output]
-    classes = node.meta["shape"][1] if len(node.meta["shape"]) > 1 else 1
+    end = None if network is None else _end(network, output)
+    if end is not None:
+        return end
+    if len(scores) == 1:
+        return "sigmoid"
+    sums = scores.double().sum(0)
+    are_probabilities = bool((scores >= 0).all()) and bool(((sums - 1).abs() < SUM_TOLERANCE).all())
+    return "none" if are_probabilities else "softmax"
+
+
+def _end(network: Network, output: int | str | None) -> Activation | None:
+    """The activation that the graph's end shows for one of its outputs."""
+    node = _leaf(network.outputs, output)
     while isinstance(node, fx.Node) and node.op == "call_function":
         name = _name(node)
         if name in _ENDS:
-            return _ENDS[name]  # type: ignore[return-value]
+            return _ENDS[name]
         if name not in _PASSING:
-            break
+            return None
         node = node.all_input_nodes[0]
-    return "sigmoid" if classes == 1 else "softmax"
+    return None
+
+
+def _leaf(outputs: Any, output: int | str | None) -> Any:
+    if isinstance(outputs, Mapping):
+        return _leaf(outputs.get(next(iter(outputs)) if output is None else output), None)
+    if isinstance(outputs, tuple | list):
+        index = output if isinstance(output, int) else 0
+        return _leaf(outputs[index], None) if index < len(outputs) else None
+    return outputs
 
 
 def _name(node: fx.Node) -> str:

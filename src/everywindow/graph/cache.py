@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +15,9 @@ from everywindow.graph.network import Network
 
 _BOOKKEEPING = frozenset(vars(nn.Module())) - {"_forward_hooks", "_forward_pre_hooks"}
 """What every module has, and what is looked at elsewhere or does not change a result."""
+
+DEPTH = 5
+"""How deep settings may be nested in lists, dicts and objects."""
 
 _Key = tuple[tuple[int, ...], int]
 _KEPT: WeakKeyDictionary[nn.Module, dict[_Key, tuple[Any, Network]]] = WeakKeyDictionary()
@@ -57,17 +61,24 @@ def _settings(module: nn.Module) -> tuple[Any, ...]:
     for name, value in vars(module).items():
         if name in _BOOKKEEPING:
             continue
-        plain.append((name, _comparable(value)))
-    return id(type(module)), id(module), tuple(plain)
+        plain.append((name, _comparable(value, DEPTH)))
+    return id(type(module)), id(type(module).forward), id(module), tuple(plain)
 
 
-def _comparable(value: Any) -> Any:
+def _comparable(value: Any, depth: int) -> Any:
+    """A value, or an object by its attributes, as something that changes when a result may."""
     if isinstance(value, torch.Tensor):
-        return id(value), value._version
+        return id(value), value._version if not value.is_inference() else 0
     if value is None or isinstance(value, int | float | str):
         return value
+    if isinstance(value, np.ndarray):
+        return value.shape, value.tobytes()
+    if depth == 0 or isinstance(value, nn.Module):
+        return id(value)
     if isinstance(value, tuple | list):
-        return tuple(_comparable(item) for item in value)
+        return tuple(_comparable(item, depth - 1) for item in value)
     if isinstance(value, dict):
-        return tuple((str(key), _comparable(item)) for key, item in value.items())
-    return id(value)
+        return tuple((str(key), _comparable(item, depth - 1)) for key, item in value.items())
+    inside = {name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ())}
+    inside |= getattr(value, "__dict__", {})
+    return id(value), _comparable(inside, depth - 1) if not isinstance(value, type) else None

@@ -12,12 +12,14 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
-from everywindow.errors import CaptureError
+from everywindow.errors import CaptureError, IndependenceError
 from everywindow.graph.evaluating import evaluating, precision
+from everywindow.graph.faithful import check_faithful
 from everywindow.graph.functionalise import functionalise
 from everywindow.graph.layers import layer_name
 from everywindow.graph.module import GraphNetwork
 from everywindow.graph.network import Network
+from everywindow.graph.records import records
 from everywindow.graph.shapes import record_shapes
 
 
@@ -28,7 +30,8 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     graph reads the module's own parameters: training steps show in it, replaced layers do not.
 
     Raises:
-        CaptureError: ``torch.export`` cannot follow the module's code, or the code changes its own buffers.
+        CaptureError: ``torch.export`` cannot follow the module's code, or not for a single window.
+        IndependenceError: the module mixes the items of a batch, draws random numbers, or changes its buffers.
 
     >>> network = capture(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)), (3, 3), 3)
     >>> [node.meta["layer"] for node in network.graph.nodes if node.op == "call_function"]
@@ -41,7 +44,22 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     _refuse_mutated_buffers(type(module).__name__, program)
     network = _network(program, module, window, channels)
     record_shapes(network.graph, network.state, window, channels)
+    _mark_cumulative_norms(network.graph, module)
+    records(network)
+    check_faithful(network, module)
     return network
+
+
+def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
+    """Note the batch norms whose running statistics are plain means; the graph holds a momentum of 0 for them."""
+    cumulative = {
+        name
+        for name, child in module.named_modules()
+        if isinstance(child, nn.modules.batchnorm._BatchNorm) and child.momentum is None
+    }
+    for node in graph.nodes:
+        if node.op == "call_function" and node.meta["layer"] in cumulative:
+            node.meta["cumulative"] = True
 
 
 def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
@@ -73,10 +91,10 @@ def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> Non
 
 
 def _refuse_mutated_buffers(name: str, program: ExportedProgram) -> None:
-    kinds = (OutputKind.BUFFER_MUTATION, OutputKind.USER_INPUT_MUTATION, OutputKind.PARAMETER_MUTATION)
+    kinds = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
     changed = [spec.target for spec in program.graph_signature.output_specs if spec.kind in kinds]
-    if changed and any(target for target in changed):
-        raise CaptureError(
+    if changed:
+        raise IndependenceError(
             name,
             f"changes {changed[0]} when it runs, so a window's score depends on what ran before",
             "take the change out of forward() in evaluation mode",

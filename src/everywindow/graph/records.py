@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import lcm
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from torch import fx
@@ -27,6 +28,7 @@ from everywindow.ops import (
     BATCH,
     Call,
     MixesBatch,
+    NotProved,
     NotReproducible,
     NotShared,
     is_random,
@@ -140,9 +142,15 @@ def _infer(node: fx.Node, values: Values, sized: set[fx.Node], axes: int) -> Val
         return _constant(node, sized, axes)
     call = Call(node, values)
     try:
-        return _by_rule(call)
+        found = _by_rule(call)
+        computes = any(source in sized and "shape" not in source.meta for source in node.all_input_nodes)
+        if computes and not _names_sizes(node.target):
+            return _doubted(found, call.because("computes with the size of the batch"))
+        return found
     except NotShared as reason:
         return _per_window(call, str(reason))
+    except NotProved as reason:
+        return _doubted(_per_window(call, str(reason)), call.because(str(reason)))
     except MixesBatch as reason:
         raise _refusal(node, str(reason) if "batch" in str(reason) else f"{reason} the items of the batch") from None
     except NotReproducible as reason:
@@ -154,18 +162,46 @@ def _by_rule(call: Call) -> Value | tuple[Value, ...]:
     if rule is not None:
         return rule.infer(call)
     why = f"nothing is known about {call.target}"
-    return _each(_per_window(call, why), lambda value: replace(value, unproved=value.unproved or call.because(why)))
+    return _doubted(_per_window(call, why), call.because(why))
 
 
-def _constant(node: fx.Node, sized: set[fx.Node], axes: int) -> Value | None:
+def _doubted(value: Value | tuple[Value, ...], reason: Reason) -> Value | tuple[Value, ...]:
+    """The record with a doubt about how the items of the batch are treated."""
+    return _each(value, lambda one: replace(one, unproved=one.unproved or reason))
+
+
+def _constant(node: fx.Node, sized: set[fx.Node], axes: int) -> Value | tuple[Value, ...] | None:
     """The record of a value without the image; one of the batch's size counts as made for each window."""
     if not any(source in sized for source in node.all_input_nodes):
         return None
     sized.add(node)
     shape = node.meta["shape"]
-    if isinstance(shape, list) or not any(size % BATCH == 0 for size in shape):
-        return None
-    return Value(layout_by_shape(shape, (), ()), (None,) * axes)
+    known = [shape] if not isinstance(shape, list) else list(shape)
+    value = Value(layout_by_shape(known[0], (), ()), (None,) * axes)
+    if _is_uniform(node.target):
+        return value if any(size % BATCH == 0 for size in known[0]) else None
+    doubted = replace(value, unproved=Reason(str(node.meta["layer"]), "computes with the size of the batch"))
+    return (doubted,) * len(known) if isinstance(shape, list) else doubted
+
+
+def _names_sizes(target: Any) -> bool:
+    """Whether an operation takes numbers as sizes of its result, and not as values."""
+    return _operation(target) in _SIZING
+
+
+def _is_uniform(target: Any) -> bool:
+    """Whether an operation gives every item of the batch the same values."""
+    return _operation(target) in _UNIFORM
+
+
+def _operation(target: Any) -> str:
+    return str(getattr(target, "__name__", target)).partition(".")[0]
+
+
+_UNIFORM = frozenset(["zeros", "ones", "full", "empty", "expand", "new_zeros", "new_ones", "new_full"])
+_SIZING = _UNIFORM | frozenset(
+    ["view", "reshape", "_unsafe_view", "unflatten", "view_as", "reshape_as", "broadcast_to", "expand_as"]
+)
 
 
 def _per_window(call: Call, why: str) -> Value | tuple[Value, ...]:

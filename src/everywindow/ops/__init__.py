@@ -7,7 +7,7 @@ from everywindow.ops.form import axis_dim
 from everywindow.ops.functional import spread, windows_to_batch
 from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.registry import RULES, is_random, rule_for
-from everywindow.ops.rule import Call, MixesBatch, NotReproducible, NotShared, Rule, per_item, shape_of
+from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, NotShared, Rule, per_item, shape_of
 from everywindow.ops.verbatim import emit_overload
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Emitter",
     "Mapped",
     "MixesBatch",
+    "NotProved",
     "NotReproducible",
     "NotShared",
     "Rule",

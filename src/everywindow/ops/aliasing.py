@@ -22,7 +22,6 @@ _FRESH = frozenset(
         "conv1d",
         "conv2d",
         "conv3d",
-        "einsum",
         "group_norm",
         "hardswish",
         "instance_norm",

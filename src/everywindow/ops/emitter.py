@@ -11,6 +11,7 @@ from torch import fx, nn
 from everywindow.geometry import Extent, Layout, Space, Value
 from everywindow.ops import functional as fn
 from everywindow.ops.form import Rearrangement, axis_dim, is_in_place
+from everywindow.ops.rule import NotShared
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ class Emitter:
 
     def aligned(self, inputs: Sequence[Mapped]) -> list[Mapped]:
         """Maps cut to the positions that all have. They start at the same pixel and lie on the same grid."""
+        if len({mapped.batched for mapped in inputs}) > 1:
+            raise NotShared("its inputs' axes were reduced over the window in different orders")
         for axis in inputs[0].value.mapped:
             inputs = self._aligned_on(axis, inputs)
         return list(inputs)
@@ -139,7 +142,6 @@ class Emitter:
             _tail_dims(value.layout, at, mapped.value),
         )
         return self.into_batch(mapped, axes, node, value)
-
 
     def vector_form(self, mapped: Mapped, at: int) -> fx.Node:
         """The map with its axes behind the batch; a dimension that is an axis and nothing else leaves size 1."""

@@ -5,7 +5,8 @@ All are differentiable and hold no state. ``dim`` counts physical dimensions; le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from math import prod
 
 import torch
@@ -73,18 +74,19 @@ def every(x: Tensor, dim: int, step: int) -> Tensor:
 
 def box_sum(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
     """Sum over the taps of a kernel along one dimension."""
-    total, *others = taps(x, dim, kernel, dilation, stride)
-    for tap in others:
-        total = total + tap
-    return total
+    return box_reduce(torch.add, x, dim, kernel, dilation, stride)
 
 
 def box_max(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
     """Largest value over the taps of a kernel along one dimension."""
-    best, *others = taps(x, dim, kernel, dilation, stride)
-    for tap in others:
-        best = torch.maximum(best, tap)
-    return best
+    return box_reduce(torch.maximum, x, dim, kernel, dilation, stride)
+
+
+def box_reduce(
+    combine: Callable[[Tensor, Tensor], Tensor], x: Tensor, dim: int, kernel: int, dilation: int, stride: int
+) -> Tensor:
+    """The taps of a kernel along one dimension, combined one after the other."""
+    return reduce(combine, taps(x, dim, kernel, dilation, stride))
 
 
 def average_pool(
@@ -125,7 +127,7 @@ def window_reduce(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int
     """
     for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
         if kind == "amin":
-            x = -box_max(-x, dim, kernel, dilation, step)
+            x = box_reduce(torch.minimum, x, dim, kernel, dilation, step)
         elif kind == "amax":
             x = box_max(x, dim, kernel, dilation, step)
         else:

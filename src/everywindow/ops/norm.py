@@ -10,7 +10,8 @@ from torch import fx, nn
 
 from everywindow.geometry import Value, has_batch, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, overloads
+from everywindow.ops.form import is_in_place
+from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, Rule, overloads
 from everywindow.ops.verbatim import emit_verbatim, plain_value
 
 
@@ -35,9 +36,9 @@ class BatchNorm(Rule):
             first = emit.call(_first, node)
             return (replace(mapped, node=first, value=value),)
         path = _module_path(call)
-        if path is None or path in emit.modules:
+        if path is None:
             return emit_verbatim(call, emit, mapped, value)
-        node = emit.module(path, _module(call, mapped), mapped.node)
+        node = emit.module(path, emit.modules.get(path) or _module(call, mapped), mapped.node)
         node.meta["fresh"] = True
         return replace(mapped, node=node)
 
@@ -52,6 +53,8 @@ def _first(several: Any) -> Any:
 def _with_plain_channels(value: Value) -> Value:
     """The record with channels in dimension 1; a flattened map is gathered, for its channels are positions too."""
     channels = value.layout[1]
+    if value.mapped and not is_in_place(value.layout) and len(value.layout) > 2:
+        raise NotShared("batch normalisation over a flattened map")
     if is_space(channels) and len(value.layout) > 2:
         raise NotShared("batch normalisation takes the window's positions as channels")
     if has_batch(channels):
@@ -79,7 +82,8 @@ def _module(call: Call, mapped: Mapped) -> nn.Module:
     rank = len(mapped.value.layout)
     kind = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(rank, nn.BatchNorm1d)
     affine = call["weight"] is not None
-    return kind(1, eps=call["eps"], momentum=call["momentum"], affine=affine)
+    momentum = None if call.node.meta.get("cumulative") else call["momentum"]
+    return kind(1, eps=call["eps"], momentum=momentum, affine=affine)
 
 
 class FeatureNorm(Rule):
@@ -119,8 +123,10 @@ class WindowNorm(Rule):
 
     def infer(self, call: Call) -> Value:
         value = call.value(call["input"])
-        if has_batch(value.layout[1]):
-            raise MixesBatch("a normalisation runs over")
+        if any(has_batch(dim) for dim in value.layout[1:]) or not has_batch(value.layout[0]):
+            raise NotProved("a normalisation may run over the items of the batch")
+        if value.mapped and not is_in_place(value.layout):
+            raise NotShared("a normalisation over a flattened map")
         if call.arguments.get("use_input_stats") is False:
             return value
         if value.mapped:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import fx
-
 from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, Shape, overloads, shape_of
+from everywindow.ops.rule import Call, NotProved, NotShared, Rule, Shape, overloads, shape_of
 from everywindow.ops.verbatim import emit_overload
 
 
@@ -31,39 +29,67 @@ def _dim(size: int) -> Dim:
 
 
 class Opaque(Rule):
-    """Works on trailing dimensions; the batch leads."""
+    """Works on trailing dimensions of each item; the batch leads, before and after."""
 
     targets = overloads(
-        "scaled_dot_product_attention.default conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input "
+        "conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input "
         "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_bilinear2d.vec "
         "upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec pixel_shuffle.default "
-        "pixel_unshuffle.default im2col.default index.Tensor index_select.default expand.default repeat.default "
-        "tile.default unfold.default max_pool2d_with_indices.default max_pool3d_with_indices.default "
-        "expand_as.default broadcast_to.default gather.default linalg_norm.default cosine_similarity.default "
-        "argmin.default any.dim all.dim repeat_interleave.self_int slice_scatter.default "
-        "select_scatter.default"
+        "pixel_unshuffle.default im2col.default max_pool2d_with_indices.default max_pool3d_with_indices.default"
     )
+    own_dims = 2
+    """Trailing dimensions in which the call lets elements meet, at least."""
 
-    def infer(self, call: Call) -> Value:
-        first = call.value(call.inputs[0])
-        for node in call.inputs:
-            self._check(call, node)
-        if any(call.value(node).mapped for node in call.inputs):
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        values = [call.value(node) for node in call.inputs]
+        for value in values:
+            self._check(call, value)
+        if any(value.mapped for value in values):
             raise NotShared(f"{_name(call)} looks at the whole window or is not converted yet")
-        layout = layout_by_shape(call.shape, first.layout, shape_of(call.inputs[0]))
-        if any(map(has_batch, first.layout)) and not any(map(has_batch, layout)):
-            raise MixesBatch(f"{_name(call)} runs over")
-        return replace(first, layout=layout)
+        first, shape = values[0], shape_of(call.inputs[0])
+        if any(size[0] != shape[0] for size in call.shapes):
+            raise NotProved(f"{_name(call)} moves the items of the batch")
+        found = tuple(replace(first, layout=layout_by_shape(size, first.layout, shape)) for size in call.shapes)
+        return found if isinstance(call.node.meta["shape"], list) else found[0]
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
-        inputs = {node: emit.mapped(node) for node in call.inputs}
-        converted = {node: mapped.node for node, mapped in inputs.items()}
-        arguments = [emit.argument(argument, converted) for argument in call.arguments.values()]
-        return replace(inputs[call.inputs[0]], node=emit_overload(call, emit, arguments), value=self.infer(call))
+    def _check(self, call: Call, value: Value) -> None:
+        """Raise NotProved where the batch is not safely ahead of what the call works on."""
+        if (
+            len(value.layout) <= self.own_dims
+            or not has_batch(value.layout[0])
+            or any(map(has_batch, value.layout[1:]))
+        ):
+            raise NotProved(f"{_name(call)} may run over the items of the batch")
 
-    def _check(self, call: Call, node: fx.Node) -> None:
-        if has_batch(call.value(node).layout[-1]):
-            raise MixesBatch(f"{_name(call)} runs over")
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        if len(call.inputs) > 1 or isinstance(call.node.meta["shape"], list):
+            raise NotShared(f"{_name(call)} is not converted yet")
+        mapped = emit.mapped(call.inputs[0])
+        arguments = [emit.argument(argument, {call.inputs[0]: mapped.node}) for argument in call.arguments.values()]
+        value = self.infer(call)
+        assert isinstance(value, Value)
+        return replace(mapped, node=emit_overload(call, emit, arguments), value=value)
+
+
+class Expansion(Opaque):
+    """Dimensions of size 1 made longer; the batch stays as long as it is."""
+
+    targets = overloads("expand.default expand_as.default broadcast_to.default")
+    own_dims = 0
+
+
+class Indexing(Opaque):
+    """Constant indices into dimensions behind the batch."""
+
+    targets = overloads("index.Tensor slice_scatter.default select_scatter.default index_select.default")
+    own_dims = 1
+
+    def _check(self, call: Call, value: Value) -> None:
+        super()._check(call, value)
+        indices = call.arguments.get("indices")
+        picks_items = indices[0] is not None if indices is not None else call["dim"] in (0, -len(value.layout))
+        if picks_items:
+            raise NotProved(f"{_name(call)} may pick among the items of the batch")
 
 
 class Creation(Rule):
@@ -80,35 +106,49 @@ class Creation(Rule):
 
 
 class Attention(Opaque):
-    """Products of two computed values: attention and its like."""
+    """Products of computed values, one for each item."""
 
-    targets = overloads("bmm.default baddbmm.default einsum.default")
+    targets = overloads("scaled_dot_product_attention.default bmm.default baddbmm.default")
 
-    def _check(self, call: Call, node: fx.Node) -> None:
-        if "einsum" in str(call.target):
-            _check_einsum(call, node)
-        elif not has_batch(call.value(node).layout[0]):
-            raise MixesBatch("a matrix product runs over")
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        if len({call.value(node).layout[0] for node in call.inputs}) > 1:
+            raise NotProved(f"{_name(call)} pairs the items of the batch in different orders")
+        return super().infer(call)
+
+
+class Einsum(Opaque):
+    """A product told in letters: the batch must have one of its own, which the result keeps."""
+
+    targets = overloads("einsum.default")
+
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        self._check_letters(call)
+        values = [call.value(node) for node in call.inputs]
+        if any(value.mapped for value in values):
+            raise NotShared("einsum looks at the whole window or is not converted yet")
+        first = values[0]
+        return replace(first, layout=layout_by_shape(call.shape, first.layout, shape_of(call.inputs[0])))
+
+    def _check_letters(self, call: Call) -> None:
+        inputs, _, output = str(call["equation"]).replace(" ", "").partition("->")
+        letters = set()
+        for term, operand in zip(inputs.split(","), call["tensors"], strict=True):
+            if call.is_constant(operand):
+                continue
+            layout = call.value(operand).layout
+            if "." in term or len(term) != len(layout) or len(set(term)) != len(term):
+                raise NotProved("einsum: its letters do not tell the dimensions apart")
+            letters |= {(letter, dim) for letter, dim in zip(term, layout, strict=True) if has_batch(dim)}
+        if len(letters) != 1 or next(iter(letters))[1] != (Batch(),) or next(iter(letters))[0] not in output:
+            raise NotProved("einsum may run over the items of the batch")
 
 
 def check_product(call: Call) -> None:
-    """Raise MixesBatch where a product of two computed values runs over the batch."""
-    for node in call.inputs:
-        layout = call.value(node).layout
-        if (any(has_batch(dim) for dim in layout[-2:]) and len(layout) > 2) or has_batch(layout[-1]):
-            raise MixesBatch("a matrix product runs over")
-
-
-def _check_einsum(call: Call, node: fx.Node) -> None:
-    inputs, _, output = str(call["equation"]).replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    labels = set()
-    for term, operand in zip(terms, call["tensors"], strict=True):
-        if call.is_constant(operand) or len(term) != len(call.value(operand).layout):
-            continue
-        labels |= {label for label, dim in zip(term, call.value(operand).layout, strict=True) if has_batch(dim)}
-    if len(labels) != 1 or not labels <= set(output):
-        raise MixesBatch("a product runs over")
+    """Raise NotProved where a product of two computed values may run over the batch."""
+    layouts = [call.value(node).layout for node in call.inputs]
+    ahead = all(len(layout) > 2 and has_batch(layout[0]) and not any(map(has_batch, layout[1:])) for layout in layouts)
+    if not ahead or len({layout[0] for layout in layouts}) > 1 or len({len(layout) for layout in layouts}) > 1:
+        raise NotProved("a matrix product may run over the items of the batch")
 
 
 def _name(call: Call) -> str:

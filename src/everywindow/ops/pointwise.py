@@ -11,7 +11,17 @@ from torch import fx, nn
 from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
-from everywindow.ops.rule import Call, NotReproducible, NotShared, Rule, overloads, refuse_batch, shape_of
+from everywindow.ops.rule import (
+    Call,
+    MixesBatch,
+    NotProved,
+    NotReproducible,
+    NotShared,
+    Rule,
+    overloads,
+    refuse_batch,
+    shape_of,
+)
 from everywindow.ops.verbatim import emit_overload, emit_verbatim, plain_value
 
 EXTRA = overloads(
@@ -72,6 +82,8 @@ def join_records(values: list[Value]) -> Value:
 
 def _joined(a: Value, b: Value) -> Value:
     layout = tuple(_broadcast(x, y, a, b) for x, y in zip(a.layout, b.layout, strict=True))
+    if sum(map(has_batch, layout)) > 1:
+        raise MixesBatch("each item is paired with all the items of the batch")
     merged = replace(
         a,
         layout=layout,
@@ -113,6 +125,8 @@ def _broadcast(x: Dim, y: Dim, a: Value, b: Value) -> Dim:
         raise NotShared("its inputs are laid out differently")
     if space_axes((x,)):
         raise NotShared("its inputs are flattened in different orders")
+    if has_batch(x):
+        raise NotProved("its inputs hold the items of the batch in different orders")
     return x
 
 
@@ -156,6 +170,9 @@ class Prelu(Pointwise):
 
     def infer(self, call: Call) -> Value:
         call.require_constant("weight")
+        before = call.value(call.inputs[0])
+        if before.mapped and not is_in_place(before.layout) and len(before.layout) > 2:
+            raise NotShared("PReLU over a flattened map")
         value = super().infer(call)
         if value.mapped and not is_in_place(value.layout) and shape_of(call["weight"])[0] > 1:
             raise NotShared("PReLU over a flattened map")
@@ -167,7 +184,7 @@ class Identity(Rule):
 
     targets = overloads(
         "contiguous.default clone.default alias.default detach.default lift_fresh_copy.default lift_fresh.default "
-        "view_as_real.default _to_copy.default to.dtype to.device to.dtype_layout to.other to.prim_Device"
+        "_to_copy.default to.dtype to.device to.dtype_layout to.other to.prim_Device"
     )
 
     def infer(self, call: Call) -> Value:
@@ -196,6 +213,8 @@ class Dropout(Rule):
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])
+        if mapped.value.mapped and "feature" in str(call.target) and not is_in_place(mapped.value.layout):
+            raise NotShared("dropout of channels over a flattened map")
         kind = _dropout_module(call.target, mapped.node, call["p"])
         path = _free_path(call, emit)
         return replace(mapped, node=emit.module(path, kind, mapped.node))

@@ -24,7 +24,7 @@ class Reduction(Rule):
         return reduced_value(_ready(call), _dims(call), keepdim=bool(call.arguments.get("keepdim")))
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        mapped = emit.plain(emit.mapped(call.inputs[0]), _ready(call))
+        mapped = _promoted(call, emit, emit.plain(emit.mapped(call.inputs[0]), _ready(call)))
         kind = call.target._schema.name.removeprefix("aten::")
         keepdim = bool(call.arguments.get("keepdim"))
         return reduced_map(emit, mapped, _dims(call), _KINDS.get(kind, kind), keepdim)
@@ -44,6 +44,15 @@ class Extremum(Reduction):
         values = super().convert(call, emit)
         assert isinstance(values, Mapped)
         return (values,)
+
+
+def _promoted(call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
+    """The input in the result's dtype: sums of booleans and small integers count in larger ones."""
+    recorded = call.node.meta["dtype"]
+    dtype = recorded[0] if isinstance(recorded, list) else recorded
+    if call.inputs[0].meta["dtype"] == dtype:
+        return mapped
+    return replace(mapped, node=emit.call(torch.ops.aten.to.dtype, mapped.node, dtype))
 
 
 def _ready(call: Call) -> Value:

@@ -10,7 +10,7 @@ import torch
 from everywindow.ops.convolution import Convolution
 from everywindow.ops.linear import Linear, MatrixProduct
 from everywindow.ops.norm import BatchNorm, FeatureNorm, WindowNorm
-from everywindow.ops.opaque import Attention, Creation, Opaque
+from everywindow.ops.opaque import Attention, Creation, Einsum, Expansion, Indexing, Opaque
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
 from everywindow.ops.reduce import Extremum, Reduction
@@ -30,9 +30,12 @@ RULES: tuple[type[Rule], ...] = (
     Convolution,
     Creation,
     Dropout,
+    Einsum,
+    Expansion,
     Extremum,
     FeatureNorm,
     Identity,
+    Indexing,
     Item,
     Linear,
     MatrixProduct,

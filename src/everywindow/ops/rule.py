@@ -29,6 +29,10 @@ class NotShared(Exception):
     """Windows share nothing behind this call; the message says why."""
 
 
+class NotProved(Exception):
+    """Windows share nothing behind this call, and it may let the items of a batch see each other; says why."""
+
+
 class MixesBatch(Exception):
     """The call lets the items of a batch see each other; the message says how."""
 

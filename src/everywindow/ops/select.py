@@ -11,7 +11,7 @@ from torch import fx
 from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import physical_dim
+from everywindow.ops.form import is_in_place, physical_dim
 from everywindow.ops.local import after_local, extents_after, place
 from everywindow.ops.pointwise import join_records
 from everywindow.ops.reduce import reduced_map, reduced_value
@@ -163,6 +163,8 @@ class Concatenation(Rule):
             raise NotShared("a constant is put beside values of the map")
         values, dim = self._inputs(call)
         if "stack" in str(call.target):
+            if any(value.mapped and not is_in_place(value.layout) for value in values):
+                raise NotShared("flattened maps are stacked")
             values = [replace(value, layout=(*value.layout[:dim], (), *value.layout[dim:])) for value in values]
         for value in values:
             refuse_batch(value.layout[dim], "a concatenation adds to")
@@ -170,7 +172,7 @@ class Concatenation(Rule):
                 raise NotShared("a concatenation along the window's positions")
         blank = [replace(value, layout=_blanked(value.layout, dim)) for value in values]
         joined = join_records(blank)
-        layout = (*joined.layout[:dim], feature_dim(call.shape[dim]), *joined.layout[dim + 1:])
+        layout = (*joined.layout[:dim], feature_dim(call.shape[dim]), *joined.layout[dim + 1 :])
         return replace(joined, layout=layout)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
@@ -195,7 +197,7 @@ class Concatenation(Rule):
 
 
 def _blanked(layout: Layout, dim: int) -> Layout:
-    return (*layout[:dim], (), *layout[dim + 1:])
+    return (*layout[:dim], (), *layout[dim + 1 :])
 
 
 class Padding(Rule):

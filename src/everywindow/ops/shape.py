@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import accumulate
 
-from everywindow.geometry import Layout, Regrouping, Value, coalesced, regroup
+from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, regroup
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import form_of, rearrangement
-from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads
+from everywindow.ops.rule import Call, NotProved, NotShared, Rule, normal_dim, overloads
 
 
 class Reshape(Rule):
@@ -35,7 +35,10 @@ class Reshape(Rule):
 def _grouping(call: Call, value: Value) -> Regrouping:
     grouping = regroup(value.layout, call.shape, value.sizes(BATCH))
     if grouping is None:
-        raise NotShared("a reshape cuts through the positions of the window")
+        # Where whole items stay in the first dimension, the cut is inside each item.
+        if value.layout[0] == (Batch(),) and call.shape[0] == BATCH:
+            raise NotShared("a reshape cuts through the positions of the window")
+        raise NotProved("a reshape cuts through the items of the batch")
     return grouping
 
 

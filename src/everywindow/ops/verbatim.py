@@ -10,7 +10,7 @@ from torch import fx
 
 from everywindow.geometry import Layout, Value, feature_dim, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import physical_dim
+from everywindow.ops.form import is_in_place, physical_dim
 from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads, refuse_batch, shape_of
 
 
@@ -98,6 +98,8 @@ class AlongFeatures(Rule):
     def _plain(self, call: Call) -> tuple[Value, list[int]]:
         """The input's record, gathered where the call meets a flattened map, and the dimensions it runs over."""
         value = call.value(call.inputs[0])
+        if "channel_shuffle" in _name(call) and value.mapped and not is_in_place(value.layout):
+            raise NotShared("a channel shuffle over a flattened map")
         dims = _dims(call, len(value.layout))
         if any(is_vector(value, dim) for dim in dims):
             value = plain_value(value, f"{_name(call)} runs")
