@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="Markdown page to write")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--only", nargs="*", choices=[work.name for work in WORKLOADS], help="workloads to run"
-    )
+    parser.add_argument("--only", nargs="*", choices=[work.name for work in WORKLOADS], help="workloads to run")
     options = parser.parse_args(arguments)
     if not make_importable():
         print("torchvision: not installed; its networks are part of the benchmark", file=sys.stderr)

@@ -332,9 +332,7 @@ PICKLES = [torch_pickle, empty_zip, *map(raw_pickle, range(6))]
 
 @pytest.mark.parametrize("write", PICKLES, ids=range(len(PICKLES)))
 @pytest.mark.parametrize("trust", [False, True])
-def test_a_pickle_is_refused_without_loading_it(
-    bundle: Path, write: Callable[[Path], None], trust: bool
-) -> None:
+def test_a_pickle_is_refused_without_loading_it(bundle: Path, write: Callable[[Path], None], trust: bool) -> None:
     weights = bundle / "model.safetensors"
     write(weights)
     with pytest.raises(ModelError):

@@ -35,9 +35,7 @@ def stored(module: nn.Module, file: Path) -> Path:
 
 
 def test_random_weights_are_warned_of() -> None:
-    with pytest.warns(
-        UserWarning, match="torchvision:squeezenet1_0: no weights given, they are random"
-    ) as caught:
+    with pytest.warns(UserWarning, match="torchvision:squeezenet1_0: no weights given, they are random") as caught:
         found = load("torchvision:squeezenet1_0")
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -52,9 +50,7 @@ def test_random_weights_are_warned_of() -> None:
     ("name", "size", "normalisation"),
     [("inception_v3", 299, HALF), ("efficientnet_v2_s", 384, IMAGENET), ("vit_h_14", 224, IMAGENET)],
 )
-def test_torchvisions_windows(
-    name: str, size: int, normalisation: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_torchvisions_windows(name: str, size: int, normalisation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     models = torchvision.models
     if name == "vit_h_14":  # the real one has 630 million weights
         small = models.vision_transformer.VisionTransformer(224, 32, 1, 1, 8, 8)

@@ -47,9 +47,7 @@ def test_every_name_has_a_docstring_and_is_no_module(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))
 def test_parameters(name: str) -> None:
-    taken = [
-        parameter for parameter in inspect.signature(getattr(ew, name)).parameters if parameter != "self"
-    ]
+    taken = [parameter for parameter in inspect.signature(getattr(ew, name)).parameters if parameter != "self"]
     assert taken == PARAMETERS[name].split()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
+from everywindow.engines.formats import formatted_kernels, memory_formats
 from everywindow.engines.memory import largest_batch
 from everywindow.engines.output import Output, picked, score_vectors
 from everywindow.engines.progress import Progress
@@ -49,29 +49,29 @@ def run_crops(
     tuner = _tuner(module, pixels, grid, largest if batched else 1)
     scores: Tensor | None = None
     done = 0
-    positions = list(grid.positions())
+    windows = _Windows(pixels, grid)
     with evaluating(module), torch.inference_mode(), Progress(grid.total, "crops", progress) as bar:
         runner = _Runner(module)
         while done < grid.total:
             setting = _within(tuner.next(), largest if batched else 1)
-            chosen = positions[done : done + setting[0]]
+            count = min(setting[0], grid.total - done)
             started = time.perf_counter()
             try:
-                outputs = runner(_crops(pixels, grid, chosen, setting[1]), setting[1])
+                outputs = runner(windows.batch(done, count, setting[1]), setting[1])
             except RuntimeError:
                 # view() and its like refuse tensors that lie in another order than the network's author saw.
                 if setting[1] == "contiguous":
                     raise
                 tuner.give_up(setting[1])
                 continue
-            vectors = score_vectors(picked(outputs, output), len(chosen))
+            vectors = score_vectors(picked(outputs, output), count)
             _synchronise(pixels.device)
-            if len(chosen) == setting[0]:
-                tuner.record(setting, len(chosen) / (time.perf_counter() - started))
+            if count == setting[0]:
+                tuner.record(setting, count / (time.perf_counter() - started))
             scores = vectors.new_empty((grid.total, vectors.shape[1])) if scores is None else scores
-            scores[done : done + len(chosen)] = vectors
-            done += len(chosen)
-            bar.update(len(chosen))
+            scores[done : done + count] = vectors
+            done += count
+            bar.update(count)
     assert scores is not None
     return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest if batched else 1)
 
@@ -87,14 +87,27 @@ def _within(setting: Setting, largest: int) -> Setting:
     return min(setting[0], largest), setting[1]
 
 
-def _crops(pixels: Tensor, grid: WindowGrid, positions: list[tuple[int, ...]], memory_format: str) -> Tensor:
-    """The windows as a new tensor ``[batch, C, *window]``: the network may write on it."""
-    batch = torch.stack([pixels[(slice(None), *_box(start, grid.window))] for start in positions])
-    return batch.contiguous(memory_format=torch_format(memory_format, batch.ndim))
+class _Windows:
+    """All windows of an image as one view, from which batches are copied."""
 
+    def __init__(self, pixels: Tensor, grid: WindowGrid) -> None:
+        view = pixels
+        for axis, (window, stride) in enumerate(zip(grid.window, grid.stride, strict=True)):
+            view = view.unfold(1 + axis, window, stride)
+        axes = len(grid.window)
+        self._counts = grid.counts
+        self._device = pixels.device
+        order = [*range(1, 1 + axes), 0, *range(1 + axes, 1 + 2 * axes)]
+        self._view = view.permute(order)
+        self._channels_last = view.permute([*range(1, 1 + axes), *range(1 + axes, 1 + 2 * axes), 0])
 
-def _box(start: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:
-    return tuple(slice(first, first + size) for first, size in zip(start, window, strict=True))
+    def batch(self, first: int, count: int, memory_format: str) -> Tensor:
+        """Windows ``first`` to ``first + count``, the last axis fastest, as a new tensor ``[count, C, *window]``."""
+        flat = torch.arange(first, first + count, device=self._device)
+        indices = torch.unravel_index(flat, self._counts)
+        if memory_format == "contiguous":
+            return self._view[indices].contiguous()
+        return self._channels_last[indices].movedim(-1, 1)
 
 
 def _synchronise(device: torch.device) -> None:
