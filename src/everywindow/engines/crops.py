@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import torch
@@ -20,7 +21,10 @@ from everywindow.graph import evaluating
 
 START = 8
 LARGEST = 256
-"""Batch sizes between which the best is looked for."""
+"""Batch size that the search starts from, and the largest that it tries."""
+
+START_ELEMENTS = 2**19
+"""The search starts from fewer windows where so many values fill the batch: large windows are tried in small ones."""
 
 
 def run_crops(
@@ -78,7 +82,9 @@ def run_crops(
 
 def _tuner(module: nn.Module, pixels: Tensor, grid: WindowGrid, largest: int) -> Tuner:
     formats = memory_formats(len(grid.window))
-    fresh = Tuner(formats, start=min(START, largest), largest=LARGEST if largest > 1 else 1, grows=largest > 1)
+    elements = pixels.shape[0] * prod(grid.window)
+    start = min(START, largest, max(1, START_ELEMENTS // elements))
+    fresh = Tuner(formats, start=start, largest=LARGEST if largest > 1 else 1, grows=largest > 1)
     key = ("crops", grid.window, pixels.dtype, str(pixels.device), torch.get_num_threads(), fresh.start)
     return tuner_for(module, key, fresh)
 
