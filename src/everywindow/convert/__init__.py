@@ -1,7 +1,15 @@
 """From a captured classifier to a fully convolutional network."""
 
 from everywindow.convert.conversion import fully_convolutional
+from everywindow.convert.kept import converted, for_inference
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.convert.reuse import reusing_memory
 
-__all__ = ["FullyConvolutional", "Geometry", "fully_convolutional", "reusing_memory"]
+__all__ = [
+    "FullyConvolutional",
+    "Geometry",
+    "converted",
+    "for_inference",
+    "fully_convolutional",
+    "reusing_memory",
+]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, reusing_memory
+from everywindow.convert import FullyConvolutional, for_inference
 from everywindow.costing import fcn_macs, fcn_peak_bytes
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
@@ -92,7 +92,7 @@ class _Pass:
     """The converted network with kernels and input in one memory format, reusing memory where nobody can tell."""
 
     def __init__(self, fcn: FullyConvolutional, module: nn.Module, memory_format: str) -> None:
-        self._run = reusing_memory(fcn)
+        self._run = for_inference(fcn)
         self._names = {id(weight): name for name, weight in fcn.named_parameters()}
         self._module, self._format = module, memory_format
         self._kernels: dict[str, Tensor] | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, fully_convolutional
+from everywindow.convert import FullyConvolutional, converted
 from everywindow.costing import crops_macs, fcn_macs, window_peak_bytes
 from everywindow.engines.crops import quiet_tf32, run_crops
 from everywindow.engines.fcn import run_fcn
@@ -145,12 +145,12 @@ def _choose(prepared: Prepared, grid: WindowGrid, mode: str | None) -> _Choice:
             raise ConversionError("network", prepared.why_not, "mode='crops' scores each window by itself")
         return _Choice(prepared.why_not)
     if mode == "fcn":
-        return _Choice("asked for", fully_convolutional(prepared.network, grid.stride, copy=False))
+        return _Choice("asked for", converted(prepared.network, grid.stride))
     verdict = records(prepared.network).verdict
     if not verdict.exact:
         return _Choice(f"one pass is {verdict.summary()}")
     try:
-        fcn = fully_convolutional(prepared.network, grid.stride, copy=False)
+        fcn = converted(prepared.network, grid.stride)
     except ConversionError as error:
         return _Choice(f"one pass is not possible: {error.what}: {error.why}")
     if fcn_macs(fcn.maps, grid) > crops_macs(prepared.network, grid):
