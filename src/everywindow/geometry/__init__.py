@@ -19,12 +19,14 @@ from everywindow.geometry.layout import (
     without_space,
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
+from everywindow.geometry.positions import FILL, Misaligned, Positions, Segment, Slabs, slabs, taken
 from everywindow.geometry.tiles import Tile, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
 
 __all__ = [
+    "FILL",
     "Atom",
     "AxisRecord",
     "Batch",
@@ -34,8 +36,12 @@ __all__ = [
     "Layout",
     "LocalOp",
     "MapSize",
+    "Misaligned",
+    "Positions",
     "Reason",
     "Regrouping",
+    "Segment",
+    "Slabs",
     "Space",
     "Spent",
     "Tile",
@@ -50,7 +56,9 @@ __all__ = [
     "peak_elements",
     "per_axis",
     "regroup",
+    "slabs",
     "space_axes",
+    "taken",
     "tiles_within",
     "times",
     "without_space",

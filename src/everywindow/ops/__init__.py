@@ -2,10 +2,12 @@
 
 from everywindow.ops.aliasing import is_fresh
 from everywindow.ops.batch import BATCH
+from everywindow.ops.blocks import windows_of
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import axis_dim
+from everywindow.ops.form import axis_dim, is_in_place
 from everywindow.ops.functional import spread, windows_to_batch
 from everywindow.ops.opaque import layout_by_shape
+from everywindow.ops.places import Environment, Places, Rows, Step
 from everywindow.ops.registry import RULES, is_random, rule_for
 from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, NotShared, Rule, per_item, shape_of
 from everywindow.ops.verbatim import emit_overload
@@ -15,20 +17,26 @@ __all__ = [
     "RULES",
     "Call",
     "Emitter",
+    "Environment",
     "Mapped",
     "MixesBatch",
     "NotProved",
     "NotReproducible",
     "NotShared",
+    "Places",
+    "Rows",
     "Rule",
+    "Step",
     "axis_dim",
     "emit_overload",
     "is_fresh",
+    "is_in_place",
     "is_random",
     "layout_by_shape",
     "per_item",
     "rule_for",
     "shape_of",
     "spread",
+    "windows_of",
     "windows_to_batch",
 ]

@@ -6,12 +6,13 @@ from dataclasses import replace
 from math import prod
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from everywindow.geometry import LocalOp, Value, feature_dim, is_space
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
+from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.rule import (
     Call,
     MixesBatch,
@@ -61,8 +62,41 @@ class Convolution(Rule):
         )
         return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        ops = local_ops(call)
+        source, before = call["input"], call.value(call["input"])
+        convolution, groups = _plain_overload(call), call["groups"]
+        if all(op.kernel == 1 for op in ops.values()):
+            pick = places.picks(before, after, ops)
+            ones, zeros = [1] * len(ops), [0] * len(ops)
+
+            def at_positions(environment: Environment) -> Any:
+                weight, bias = arguments_of(call, environment)
+                return convolution(pick(environment[source]), weight, bias, ones, zeros, ones, groups)
+
+            return at_positions
+        moves = places.moves(before, after, ops)
+        strides, dilations = [op.stride for op in ops.values()], [op.dilation for op in ops.values()]
+
+        def on_slabs(environment: Environment) -> Any:
+            weight, bias = arguments_of(call, environment)
+
+            def apply(slab: Tensor) -> Tensor:
+                made: Tensor = convolution(slab, weight, bias, strides, [0] * len(ops), dilations, groups)
+                return made
+
+            return moves.run(environment[source], 0.0, apply, places.workspace)
+
+        return on_slabs
+
     def macs(self, call: Call) -> int:
         return per_item(call.shape) * prod(shape_of(call["weight"])[1:])
+
+
+def arguments_of(call: Call, environment: Environment) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias."""
+    bias = call["bias"]
+    return environment[call["weight"]], None if bias is None else environment[bias]
 
 
 def local_ops(call: Call) -> LocalOps:

@@ -10,11 +10,12 @@ from everywindow.geometry import Value, feature_dim, has_batch, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped, vector_order
 from everywindow.ops.opaque import check_product
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, overloads, per_item, shape_of
+from everywindow.ops.places import Unchanged
+from everywindow.ops.rule import Call, MixesBatch, NotShared, overloads, per_item, shape_of
 from everywindow.ops.verbatim import emit_verbatim, plain_value
 
 
-class Linear(Rule):
+class Linear(Unchanged):
     """A fully connected layer.
 
     On features alone it is a 1×1 convolution. On a flattened map it is a convolution with a kernel of the map's
@@ -61,7 +62,7 @@ def _whole_window(call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Ma
     return emit.into_batch(mapped, axes, node, value)
 
 
-class MatrixProduct(Rule):
+class MatrixProduct(Unchanged):
     """A product with a matrix of weights from the right; one of two computed values is shared by no windows."""
 
     targets = overloads("matmul.default mm.default addmm.default")

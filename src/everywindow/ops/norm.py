@@ -11,11 +11,12 @@ from torch import fx, nn
 from everywindow.geometry import Value, has_batch, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
-from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, Rule, overloads
+from everywindow.ops.places import Unchanged
+from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, overloads
 from everywindow.ops.verbatim import emit_verbatim, plain_value
 
 
-class BatchNorm(Rule):
+class BatchNorm(Unchanged):
     """Batch normalisation with running statistics; the converted network gets a module that trains."""
 
     targets = overloads("batch_norm.default _native_batch_norm_legit_no_training.default")
@@ -86,7 +87,7 @@ def _module(call: Call, mapped: Mapped) -> nn.Module:
     return kind(1, eps=call["eps"], momentum=momentum, affine=affine)
 
 
-class FeatureNorm(Rule):
+class FeatureNorm(Unchanged):
     """Layer normalisation and its like over trailing dimensions that hold features only."""
 
     targets = overloads("layer_norm.default native_layer_norm.default rms_norm.default")
@@ -116,7 +117,7 @@ class FeatureNorm(Rule):
         raise NotShared("a normalisation takes its statistics over the window's positions")
 
 
-class WindowNorm(Rule):
+class WindowNorm(Unchanged):
     """Group and instance normalisation: statistics over each window's own positions."""
 
     targets = overloads("group_norm.default instance_norm.default native_group_norm.default")

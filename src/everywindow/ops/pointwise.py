@@ -11,6 +11,7 @@ from torch import fx, nn
 from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
+from everywindow.ops.places import Environment, Places, Step, Unchanged
 from everywindow.ops.rule import (
     Call,
     MixesBatch,
@@ -30,7 +31,7 @@ EXTRA = overloads(
 )
 
 
-class Pointwise(Rule):
+class Pointwise(Unchanged):
     """Elementwise operations; constants may vary over features, not over the window's positions."""
 
     targets = EXTRA
@@ -198,6 +199,14 @@ class Identity(Rule):
         node = emit.call(torch.ops.aten.to.dtype, mapped.node, call.node.meta["dtype"])
         return replace(mapped, node=node)
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        source, dtype = call.inputs[0], call.node.meta["dtype"]
+
+        def step(environment: Environment) -> Any:
+            return environment[source].to(dtype)
+
+        return step
+
 
 class Dropout(Rule):
     """Dropout at rest; the converted network gets a module that drops in training."""
@@ -218,6 +227,10 @@ class Dropout(Rule):
         kind = _dropout_module(call.target, mapped.node, call["p"])
         path = _free_path(call, emit)
         return replace(mapped, node=emit.module(path, kind, mapped.node))
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        source = call.inputs[0]
+        return lambda environment: environment[source]
 
 
 def _dropout_module(target: Any, node: fx.Node, p: float) -> nn.Module:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from torch import fx
+import torch
+from torch import Tensor, fx
 
-from everywindow.geometry import Dim, LocalOp, Value
+from everywindow.geometry import Dim, LocalOp, Positions, Value, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
+from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.reduce import reduced_map, reduced_value
 from everywindow.ops.rule import Call, NotShared, Rule, numbers, overloads, shape_of
 
@@ -35,6 +38,10 @@ class MaxPooling(Pooling):
         node = self._native(call, emit, mapped.node, placed) or _boxes(emit, mapped.node, placed)
         return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        ops = local_ops(call, len(after.layout))
+        return _maxima(call, places, after, ops)
+
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express the padding."""
         ops = placed.values()
@@ -59,6 +66,71 @@ def _boxes(emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
     return x
 
 
+def _maxima(call: Call, places: Places, after: Value, ops: LocalOps) -> Step:
+    """The largest value of each box, on shared values."""
+    source = call.inputs[0]
+    moves = places.moves(call.value(source), after, ops)
+
+    def apply(slab: Tensor) -> Tensor:
+        for dim, op in ops.items():
+            slab = fn.box_max(slab, dim, op.kernel, op.dilation, op.stride)
+        return slab
+
+    def step(environment: Environment) -> Tensor:
+        return moves.run(environment[source], float("-inf"), apply, places.workspace)
+
+    return step
+
+
+def _sums(
+    call: Call,
+    places: Places,
+    after: Value,
+    ops: LocalOps,
+    counts: Callable[[LocalOp, int], list[int]],
+    divisor: int | None,
+) -> Step:
+    """The mean of each box on shared values: its sum over the count that holds at that place of a window."""
+    source = call.inputs[0]
+    before = call.value(source)
+    moves = places.moves(before, after, ops)
+    rows = places.rows(after)
+    lengths = shape_of(source)
+    shares = [
+        (dim, _per_position(rows[space_axes((after.layout[dim],))[0]], counts(op, lengths[dim])))
+        for dim, op in ops.items()
+        if divisor is None
+    ]
+
+    def apply(slab: Tensor) -> Tensor:
+        for dim, op in ops.items():
+            slab = fn.box_sum(slab, dim, op.kernel, op.dilation, op.stride)
+        return slab
+
+    def step(environment: Environment) -> Tensor:
+        total = moves.run(environment[source], 0.0, apply, places.workspace)
+        if divisor is not None:
+            return total / divisor
+        for dim, share in shares:
+            total = total / share.to(total).reshape([-1] + [1] * (total.ndim - 1 - dim))
+        return total
+
+    return step
+
+
+def _per_position(row: Positions, counts: list[int]) -> Tensor:
+    """The count of a window's position, for each position of the row (1 where no window has it)."""
+    _, inside = row.owners()
+    return torch.tensor([counts[at] if at >= 0 else 1 for at in inside.tolist()])
+
+
+def _counts(op: LocalOp, n: int, padded: bool) -> list[int]:
+    """How many positions each box of average pooling counts."""
+    low, high = (-op.pad_low, n + op.pad_high) if padded else (0, n)
+    starts = [at * op.stride - op.pad_low for at in range(op.output_length(n))]
+    return [min(start + op.kernel, high) - max(start, low) for start in starts]
+
+
 class AveragePooling(Pooling):
     """Average pooling; the divisor counts what the original counts."""
 
@@ -70,6 +142,12 @@ class AveragePooling(Pooling):
         placed = place(mapped, ops, emit)
         node = self._native(call, emit, mapped.node, placed) or _averages(call, emit, mapped.node, placed)
         return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        ops = local_ops(call, len(after.layout))
+        divisor = call.arguments.get("divisor_override")
+        padded = bool(call["count_include_pad"])
+        return _sums(call, places, after, ops, lambda op, n: _counts(op, n, padded), divisor)
 
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express padding and dilation."""
@@ -129,6 +207,15 @@ class AdaptivePooling(Rule):
         mapped = replace(mapped, node=node, value=value, extents=extents_after(mapped, bins, emit))
         return replace(reduced_map(emit, mapped, whole, self.kind, keepdim=True), value=self._value(call))
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        bins, whole = self._split(call)
+        if whole:
+            raise NotShared("it takes whole windows")
+        return self._shared_bins(call, places, after, bins)
+
+    def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
+        return _sums(call, places, after, bins, lambda op, n: [op.kernel] * op.output_length(n), None)
+
     def _value(self, call: Call) -> Value:
         bins, whole = self._split(call)
         value = after_local(call, call.value(call.inputs[0]), bins, dict.fromkeys(bins, ""), call.shape)
@@ -171,6 +258,10 @@ class AdaptiveMaxPooling(AdaptivePooling):
         maximum = super().convert(call, emit)
         assert isinstance(maximum, Mapped)
         return (maximum,)
+
+    def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
+        pooled = _maxima(call, places, after, bins)
+        return lambda environment: (pooled(environment),)
 
     def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
         return _boxes(emit, x, placed)

@@ -1,7 +1,8 @@
 """What the project knows about an operation: how windows share it, how it converts, what it costs.
 
-A rule answers three questions about a call of one of its ATen overloads. :meth:`Rule.infer` propagates the
-records; :meth:`Rule.convert` emits the image-wide counterpart; :meth:`Rule.macs` counts mult-adds. A new
+A rule answers four questions about a call of one of its ATen overloads. :meth:`Rule.infer` propagates the
+records; :meth:`Rule.convert` emits the image-wide counterpart; :meth:`Rule.share` computes what windows share and what
+each has to itself; :meth:`Rule.macs` counts mult-adds. A new
 operation is one rule and its name in :mod:`everywindow.ops.registry`.
 """
 
@@ -21,6 +22,7 @@ from everywindow.ops.batch import BATCH
 
 if TYPE_CHECKING:
     from everywindow.ops.emitter import Emitter, Mapped
+    from everywindow.ops.places import Places, Step
 
 Shape = tuple[int, ...]
 
@@ -145,6 +147,16 @@ class Rule:
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         """Emit the image-wide counterpart of a call that :meth:`infer` accepted."""
         raise NotImplementedError
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        """How to compute the call on values shared by a rectangle of windows (:mod:`everywindow.ops.blocks`).
+
+        ``after`` is the record of the output, of the first where there are several.
+
+        Raises:
+            NotShared: the call takes whole windows.
+        """
+        raise NotShared("it takes whole windows")
 
     def macs(self, call: Call) -> int:
         """Mult-adds of the call for one window; 0 where nothing is multiplied and added up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from torch import fx
 
@@ -13,6 +14,7 @@ from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place, physical_dim
 from everywindow.ops.local import after_local, extents_after, place
+from everywindow.ops.places import Environment, Places, Step, Unchanged, verbatim
 from everywindow.ops.pointwise import join_records
 from everywindow.ops.reduce import reduced_map, reduced_value
 from everywindow.ops.rule import (
@@ -61,6 +63,15 @@ class Slice(Rule):
             return emit_verbatim(call, emit, mapped, result, dim=physical_dim(value.layout, dim))
         return cropped(emit, mapped, dim, self._op(call, dim), result)
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        value, dim = self._input(call)
+        if has_batch(value.layout[dim]):
+            source = call.inputs[0]
+            return lambda environment: environment[source]
+        if not is_space(value.layout[dim]):
+            return verbatim(call, places, after)
+        return _picked(call, places, after, {dim: self._op(call, dim)}, 0.0)
+
     def _input(self, call: Call) -> tuple[Value, int]:
         value = call.value(call.inputs[0])
         dim = normal_dim(call["dim"], len(value.layout))
@@ -74,6 +85,17 @@ class Slice(Rule):
         return LocalOp(stride=step, pad_low=-start, pad_high=-(n - start - (kept - 1) * step - 1))
 
 
+def _picked(call: Call, places: Places, after: Value, ops: dict[int, LocalOp], fill: float) -> Step:
+    """Positions picked from the input, or filled."""
+    source = call.inputs[0]
+    pick = places.picks(call.value(source), after, ops)
+
+    def step(environment: Environment) -> Any:
+        return pick(environment[source], fill)
+
+    return step
+
+
 def cropped(emit: Emitter, mapped: Mapped, dim: int, op: LocalOp, value: Value) -> Mapped:
     """A slice of a spatial axis on the map."""
     placed = place(mapped, {dim: op}, emit)[dim]
@@ -82,7 +104,7 @@ def cropped(emit: Emitter, mapped: Mapped, dim: int, op: LocalOp, value: Value) 
     return replace(mapped, node=node, value=value, extents=extents_after(mapped, {dim: op}, emit))
 
 
-class Select(Rule):
+class Select(Unchanged):
     """One index of a dimension, which goes away."""
 
     targets = overloads("select.int")
@@ -116,7 +138,7 @@ class Select(Rule):
         return LocalOp(pad_low=-index, pad_high=-(n - 1 - index))
 
 
-class Split(Rule):
+class Split(Unchanged):
     """Several parts along a dimension of features."""
 
     targets = overloads(
@@ -153,7 +175,7 @@ def _part(layout: Layout, dim: int, shape: Sequence[int]) -> Layout:
     return (*layout[:dim], feature_dim(shape[dim]), *layout[dim + 1 :])
 
 
-class Concatenation(Rule):
+class Concatenation(Unchanged):
     """Tensors in a row along a dimension of features."""
 
     targets = overloads("cat.default concat.default concatenate.default stack.default")
@@ -223,6 +245,13 @@ class Padding(Rule):
         node = emit.call(fn.pad, mapped.node, amounts, float(call["value"] or 0.0))
         return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        value = call.value(call.inputs[0])
+        ops = self._ops(call, len(value.layout))
+        if not any(is_space(value.layout[dim]) for dim in ops):
+            return verbatim(call, places, after)
+        return _picked(call, places, after, ops, float(call["value"] or 0.0))
+
     def _ops(self, call: Call, rank: int) -> dict[int, LocalOp]:
         pads = list(call["pad"])
         pairs = [(pads[at], pads[at + 1]) for at in range(0, len(pads), 2)]
@@ -254,3 +283,7 @@ class Item(Rule):
         several = emit.values[source]
         assert isinstance(several, tuple)
         return several[index]
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        source, index = call.node.args
+        return lambda environment: environment[source][index]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, regroup
 from everywindow.ops.batch import BATCH
+from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import form_of, rearrangement
+from everywindow.ops.form import form_of, is_in_place, rearrangement
+from everywindow.ops.places import Environment, Places, Step, Unchanged
 from everywindow.ops.rule import Call, NotProved, NotShared, Rule, normal_dim, overloads
 
 
@@ -31,6 +34,18 @@ class Reshape(Rule):
         grouping = _grouping(call, mapped.value)
         return emit.rearranged(mapped, rearrangement(grouping.before, grouping.after), self.infer(call))
 
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        source = call.inputs[0]
+        grouping = _grouping(call, call.value(source))
+        if not is_in_place(grouping.before):
+            raise NotShared("a flattened map is taken apart")
+        change = rearrangement(grouping.before, grouping.after)
+
+        def step(environment: Environment) -> Any:
+            return fn.rearrange(environment[source], change.splits, change.order, change.groups)
+
+        return step
+
 
 def _grouping(call: Call, value: Value) -> Regrouping:
     grouping = regroup(value.layout, call.shape, value.sizes(BATCH))
@@ -51,7 +66,7 @@ def _require_form(layout: Layout) -> None:
         raise NotShared("the batch is not the first dimension")
 
 
-class Permute(Rule):
+class Permute(Unchanged):
     """Any permutation of dimensions."""
 
     targets = overloads(

@@ -11,7 +11,8 @@ from torch import fx
 from everywindow.geometry import Layout, Value, feature_dim, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place, physical_dim
-from everywindow.ops.rule import Call, NotShared, Rule, normal_dim, overloads, refuse_batch, shape_of
+from everywindow.ops.places import Unchanged
+from everywindow.ops.rule import Call, NotShared, normal_dim, overloads, refuse_batch, shape_of
 
 
 def plain_value(value: Value, doing: str, tokens: bool = False) -> Value:
@@ -55,7 +56,7 @@ def is_vector(value: Value, dim: int) -> bool:
     return bool(space_axes((atoms,))) and (len(value.layout) == 2 or not is_space(atoms))
 
 
-class AlongFeatures(Rule):
+class AlongFeatures(Unchanged):
     """A call along one dimension of features (softmax, glu, cumulative sums): positions do not meet.
 
     On a flattened map every window takes its own vector.

@@ -1,0 +1,233 @@
+"""Operations on the shared values of a rectangle of windows, block by block.
+
+Such a value has the dimensions of one window's, a batch of one, and along each spatial axis a row of
+:class:`everywindow.geometry.Positions`. It lies in memory with the spatial axes first and the features last, so
+that whatever is gathered is moved in runs of features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from everywindow.geometry import FILL, Positions, Slabs
+
+CHUNK = 2**23
+"""Elements gathered at a time: few enough to stay near the processor, enough for it to be busy."""
+
+
+@dataclass
+class Workspace:
+    """Memory that gathered slabs are put into, over and over."""
+
+    buffers: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict)
+
+    def take(self, elements: int, like: Tensor) -> Tensor:
+        """So many elements, with anything in them; valid until the next call."""
+        key = (like.dtype, like.device)
+        if key not in self.buffers or self.buffers[key].numel() < elements:
+            self.buffers.pop(key, None)
+            self.buffers[key] = torch.empty(elements, dtype=like.dtype, device=like.device)
+        return self.buffers[key][:elements]
+
+
+class Block:
+    """A rectangle of an op's output, with one segment of each axis, and the slabs that it is made of.
+
+    Attributes:
+        parts: per spatial axis the segment and what it reads.
+    """
+
+    def __init__(self, parts: Sequence[Slabs], lengths: Sequence[int]) -> None:
+        self.parts = tuple(parts)
+        self._lengths = tuple(lengths)
+        spans = [part.span for part in self.parts]
+        self.spans = [span for span in spans if span is not None] if all(spans) else None
+        self._index: dict[torch.device, Tensor] = {}
+        self._fills = [part.fills() for part in self.parts]
+
+    @property
+    def pieces(self) -> int:
+        """Pieces along the first axis."""
+        return self.parts[0].segment.count
+
+    @property
+    def slab_shape(self) -> tuple[int, ...]:
+        """Pieces per axis, then positions of a slab per axis."""
+        return tuple(len(part.index) for part in self.parts) + tuple(part.index.shape[1] for part in self.parts)
+
+    def slab_positions(self) -> int:
+        """Positions gathered for one piece along the first axis."""
+        shape = self.slab_shape
+        return prod(shape) // shape[0]
+
+    def gathered(self, rows: Tensor, first: int, count: int, fill: float, workspace: Workspace) -> Tensor:
+        """Slabs ``[count, pieces of the other axes, slab, features]`` out of ``[positions, features]``."""
+        axes = len(self.parts)
+        index = self._flat_index(rows.device)[first : first + count]
+        shape = (*index.shape, rows.shape[1])
+        buffer = workspace.take(prod(shape), rows)
+        slab = torch.index_select(rows, 0, index.reshape(-1), out=buffer.view(-1, rows.shape[1])).view(shape)
+        for axis, rectangles in enumerate(self._fills):
+            for pieces, positions in rectangles:
+                if axis == 0:
+                    pieces = slice(max(pieces.start - first, 0), max(pieces.stop - first, 0))
+                where: list[slice] = [slice(None)] * (2 * axes)
+                where[axis], where[axes + axis] = pieces, positions
+                slab[tuple(where)] = fill
+        return slab
+
+    def _flat_index(self, device: torch.device) -> Tensor:
+        if device not in self._index:
+            axes = len(self.parts)
+            flat: np.ndarray = np.zeros((1,) * (2 * axes), dtype=np.int64)
+            for axis, part in enumerate(self.parts):
+                shape = [1] * (2 * axes)
+                shape[axis], shape[axes + axis] = part.index.shape
+                flat = flat * self._lengths[axis] + np.maximum(part.index, 0).reshape(shape)
+            small = flat.astype(np.int32) if prod(self._lengths) < 2**31 else flat
+            self._index[device] = torch.from_numpy(np.ascontiguousarray(small)).to(device)
+        return self._index[device]
+
+
+class Moves:
+    """A local op over all blocks of a value.
+
+    Args:
+        parts: per spatial axis the slabs of every segment of the output.
+        source, target: the positions of input and output, per spatial axis.
+        source_dims, target_dims: where the spatial axes are among the dimensions.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Sequence[Slabs]],
+        source: Sequence[Positions],
+        target: Sequence[Positions],
+        dims: Sequence[int],
+    ) -> None:
+        self._lengths = [row.length for row in target]
+        self._dims = list(dims)
+        self.blocks = tuple(Block(combination, [row.length for row in source]) for combination in product(*parts))
+
+    def run(self, x: Tensor, fill: float, apply: Callable[[Tensor], Tensor], workspace: Workspace) -> Tensor:
+        """The op on every block; ``apply`` takes slabs as a batch, without padding."""
+        rows = features_last(x, self._dims)
+        out: Tensor | None = None
+        for block in self.blocks:
+            step = max(1, CHUNK // max(1, block.slab_positions() * _features(rows, len(self._dims))))
+            for first in range(0, block.pieces, step):
+                count = min(step, block.pieces - first)
+                made = apply(self._slab(rows, block, first, count, fill, workspace))
+                if out is None:
+                    out = self._empty(made)
+                self._put(out, made, block, first, count)
+        assert out is not None
+        return out.permute(_inverse(_order(out.ndim, self._dims)))
+
+    def _slab(self, rows: Tensor, block: Block, first: int, count: int, fill: float, workspace: Workspace) -> Tensor:
+        axes = len(self._dims)
+        if block.spans is not None:
+            part = rows
+            for axis, (start, stop) in enumerate(block.spans):
+                part = part.narrow(axis, start, stop - start)
+            return part.permute(_inverse(_order(part.ndim, self._dims)))
+        flat = rows.reshape(-1, _features(rows, axes))
+        slab = block.gathered(flat, first, count, fill, workspace)
+        pieces, inside = slab.shape[:axes], slab.shape[axes : 2 * axes]
+        slab = slab.view(prod(pieces), *inside, *rows.shape[axes + 1 :])
+        return slab.permute(_back_from_batch(slab.ndim, self._dims))
+
+    def _empty(self, made: Tensor) -> Tensor:
+        """The output with the spatial axes first, then the batch of one, then the features."""
+        features = [size for dim, size in enumerate(made.shape) if dim not in (0, *self._dims)]
+        return made.new_empty((*self._lengths, 1, *features))
+
+    def _put(self, out: Tensor, made: Tensor, block: Block, first: int, count: int) -> None:
+        axes = len(self._dims)
+        segments = [part.segment for part in block.parts]
+        counts = [count, *(segment.count for segment in segments[1:])]
+        lengths = [segment.length for segment in segments]
+        target = out.squeeze(axes)
+        for axis, segment in enumerate(segments):
+            start = segment.first + (first * segment.length if axis == 0 else 0)
+            target = target.narrow(axis, start, counts[axis] * segment.length)
+        for axis in range(axes):
+            target = target.unflatten(2 * axis, (counts[axis], lengths[axis]))
+        rest = [dim for dim in range(1, made.ndim) if dim not in self._dims]
+        source = made.permute([0, *self._dims, *rest]).unflatten(0, counts)
+        paired = [dim for axis in range(axes) for dim in (axis, axes + axis)]
+        target.copy_(source.permute([*paired, *range(2 * axes, source.ndim)]))
+
+
+def features_last(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """The spatial dimensions first, then the others; contiguous."""
+    return x.permute(_order(x.ndim, dims)).contiguous()
+
+
+def moved(x: Tensor, dims: Sequence[int], indices: Sequence[Tensor | None], fill: float) -> Tensor:
+    """Positions picked along each spatial axis; None leaves an axis as it is, a negative index fills."""
+    x = features_last(x, dims)
+    for axis, index in enumerate(indices):
+        if index is None:
+            continue
+        x = x.index_select(axis, index.clamp(min=0))
+        if bool((index < 0).any()):
+            x[(slice(None),) * axis + (index < 0,)] = fill
+    return x.permute(_inverse(_order(x.ndim, dims)))
+
+
+def windows_of(x: Tensor, dims: Sequence[int], tables: Sequence[Tensor], members: Tensor) -> Tensor:
+    """The value of single windows: ``[batch, dimensions of a window]``.
+
+    Args:
+        x: the shared value.
+        dims: its spatial dimensions.
+        tables: per axis ``[windows, n]``, where the positions of a window lie.
+        members: per window of the batch its place on each axis: ``[batch, axes]``.
+    """
+    rows = features_last(x, dims)
+    axes = len(dims)
+    flat = members.new_zeros(())
+    for axis, table in enumerate(tables):
+        shape = [len(members)] + [1] * axes
+        shape[1 + axis] = table.shape[1]
+        flat = flat * rows.shape[axis] + table[members[:, axis]].reshape(shape)
+    picked = rows.reshape(-1, _features(rows, axes)).index_select(0, flat.reshape(-1))
+    picked = picked.view(*flat.shape, *rows.shape[axes + 1 :])
+    return picked.permute(_back_from_batch(picked.ndim, dims))
+
+
+def _features(rows: Tensor, axes: int) -> int:
+    return prod(rows.shape[axes:])
+
+
+def _order(ndim: int, dims: Sequence[int]) -> list[int]:
+    """Spatial dimensions, then the others."""
+    return [*dims, *(dim for dim in range(ndim) if dim not in dims)]
+
+
+def _inverse(order: Sequence[int]) -> list[int]:
+    return [list(order).index(dim) for dim in range(len(order))]
+
+
+def _back_from_batch(ndim: int, dims: Sequence[int]) -> list[int]:
+    """From batch, spatial axes, features to the dimensions of a window."""
+    rest = [dim for dim in range(1, ndim) if dim not in dims]
+    return _inverse([0, *dims, *rest])
+
+
+def counted(op_counts: Sequence[Tensor], x: Tensor, dims: Sequence[int]) -> Tensor:
+    """``x`` divided along each spatial dimension by a count for each position."""
+    for count, dim in zip(op_counts, dims, strict=True):
+        x = x / count.reshape([-1] + [1] * (x.ndim - 1 - dim))
+    return x
+
+
+__all__ = ["FILL", "Block", "Moves", "Workspace", "counted", "features_last", "moved", "windows_of"]

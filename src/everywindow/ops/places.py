@@ -1,0 +1,191 @@
+"""What a rule is told, and gives, when a call is to run on values that the windows of a rectangle share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from everywindow.geometry import (
+    FILL,
+    LocalOp,
+    Misaligned,
+    Positions,
+    Value,
+    is_space,
+    slabs,
+    space_axes,
+    taken,
+)
+from everywindow.ops.blocks import Moves, Workspace, moved
+from everywindow.ops.form import axis_dim
+from everywindow.ops.rule import Call, NotShared, Rule
+
+Rows = tuple[Positions, ...]
+"""The positions of a value per spatial axis."""
+
+Environment = Mapping[fx.Node, Any]
+"""The values computed so far, and the weights."""
+
+Step = Callable[[Environment], Any]
+"""Computes the value of a call from the values before it."""
+
+
+@dataclass
+class Places:
+    """Where the values of a graph lie for one rectangle of windows, and the tables that go with that.
+
+    Attributes:
+        windows: windows per axis.
+        stride: pixels between them.
+        workspace: memory for gathered slabs.
+    """
+
+    windows: tuple[int, ...]
+    stride: tuple[int, ...]
+    workspace: Workspace = field(default_factory=Workspace)
+    _rows: dict[Any, Positions] = field(default_factory=dict)
+    _moves: dict[Any, Any] = field(default_factory=dict)
+
+    def rows(self, value: Value) -> Rows:
+        """The positions of a value that still has all its axes."""
+        return tuple(self._row(value, axis) for axis in range(len(self.windows)))
+
+    def _row(self, value: Value, axis: int) -> Positions:
+        record = value.axis(axis)
+        key = (record.n, record.jump, record.period, record.head, record.tail, axis)
+        if key not in self._rows:
+            self._rows[key] = Positions.of(record, self.windows[axis], self.stride[axis])
+        return self._rows[key]
+
+    def tables(self, rows: Rows, device: torch.device) -> list[Tensor]:
+        """Per axis, where each window's positions lie: ``[windows, n]``."""
+        key = ("tables", rows, device)
+        if key not in self._moves:
+            self._moves[key] = [torch.from_numpy(row.table).to(device) for row in rows]
+        found: list[Tensor] = self._moves[key]
+        return found
+
+    def moves(self, before: Value, after: Value, ops: Mapping[int, LocalOp]) -> Moves:
+        """A local op, one for each dimension that has one, from one value to another of the same layout of axes.
+
+        Raises:
+            NotShared: windows do not share what the op reads, or the op runs over features too.
+        """
+        source, target = self.rows(before), self.rows(after)
+        by_axis = _by_axis(before, ops)
+        dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
+        key = ("moves", source, target, tuple(by_axis), dims)
+        if key not in self._moves:
+            triples = zip(by_axis, source, target, strict=True)
+            try:
+                parts = [slabs(*triple) for triple in triples]
+            except Misaligned:
+                raise NotShared("windows do not share what it reads") from None
+            self._moves[key] = Moves(parts, source, target, dims)
+        found: Moves = self._moves[key]
+        return found
+
+    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp]) -> Picks:
+        """A local op of one tap: positions of the output are copies of the input's, or padding."""
+        source, target = self.rows(before), self.rows(after)
+        by_axis = _by_axis(before, ops)
+        dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
+        key = ("picks", source, target, tuple(by_axis), dims)
+        if key not in self._moves:
+            triples = zip(by_axis, source, target, strict=True)
+            self._moves[key] = Picks(dims, [_index(*triple) for triple in triples])
+        found: Picks = self._moves[key]
+        return found
+
+    def aligned(self, call: Call, after: Value) -> dict[fx.Node, Picks]:
+        """For each input that lies on other positions than the output what brings it there."""
+        rows = self.rows(after)
+        inputs = {node: call.value(node) for node in call.inputs}
+        return {
+            node: self.picks(value, _with_axes_of(value, after), {})
+            for node, value in inputs.items()
+            if self.rows(value) != rows
+        }
+
+
+class Picks:
+    """Positions picked along each axis."""
+
+    def __init__(self, dims: Sequence[int], indices: Sequence[Tensor | None]) -> None:
+        self.dims = tuple(dims)
+        self._indices = {torch.device("cpu"): tuple(indices)}
+
+    @property
+    def trivial(self) -> bool:
+        """Whether nothing changes."""
+        return all(index is None for index in self._indices[torch.device("cpu")])
+
+    def __call__(self, x: Tensor, fill: float = 0.0) -> Tensor:
+        """The picked positions; ``fill`` where a padding fills in."""
+        if self.trivial:
+            return x
+        if x.device not in self._indices:
+            here = self._indices[torch.device("cpu")]
+            self._indices[x.device] = tuple(None if index is None else index.to(x.device) for index in here)
+        return moved(x, self.dims, self._indices[x.device], fill)
+
+
+def _index(op: LocalOp, source: Positions, target: Positions) -> Tensor | None:
+    if op == LocalOp() and source == target:
+        return None
+    index = taken(op, source, target)
+    same = len(index) == source.length and (index == range(source.length)).all()
+    return None if same else torch.from_numpy(index)
+
+
+def _by_axis(value: Value, ops: Mapping[int, LocalOp]) -> list[LocalOp]:
+    found = [LocalOp()] * len(value.axes)
+    for dim, op in ops.items():
+        if is_space(value.layout[dim]):
+            found[space_axes((value.layout[dim],))[0]] = op
+        elif op != LocalOp():
+            raise NotShared("a local operation runs over features")
+    return found
+
+
+def _with_axes_of(value: Value, other: Value) -> Value:
+    for axis in range(len(value.axes)):
+        value = value.with_axis(axis, other.axis(axis))
+    return value
+
+
+def arguments(call: Call, environment: Environment, replaced: Mapping[fx.Node, Any] | None = None) -> tuple[Any, Any]:
+    """The call's arguments with values in the place of nodes."""
+    known = replaced or {}
+
+    def value(node: fx.Node) -> Any:
+        return known[node] if node in known else environment[node]
+
+    args, kwargs = fx.node.map_arg((call.node.args, call.node.kwargs), value)
+    return args, kwargs
+
+
+class Unchanged(Rule):
+    """A rule whose calls run on shared values as they stand: they treat each position by itself."""
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        return verbatim(call, places, after)
+
+
+def verbatim(call: Call, places: Places, after: Value) -> Step:
+    """The call as it stands, on inputs brought to the output's positions."""
+    picks = places.aligned(call, after)
+
+    def step(environment: Environment) -> Any:
+        brought = {node: pick(environment[node]) for node, pick in picks.items()}
+        args, kwargs = arguments(call, environment, brought)
+        return call.target(*args, **kwargs)
+
+    return step
+
+
+__all__ = ["FILL", "Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "verbatim"]

@@ -1,0 +1,282 @@
+"""The steps that score a rectangle of windows: what is shared first, then the rest on batches of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from everywindow.geometry import Batch, Reason, Value, per_axis
+from everywindow.graph import Network, output_nodes, records
+from everywindow.ops import Call, NotShared, Places, Rows, Step, axis_dim, is_in_place, rule_for, windows_of
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class SharedStep:
+    """One call on shared values.
+
+    Attributes:
+        node: the call.
+        run: computes its value from those before.
+        value: the record of its (first) output.
+        frees: the shared values that nobody reads after it.
+    """
+
+    node: fx.Node
+    run: Step
+    value: Value
+    frees: tuple[fx.Node, ...]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Where sharing ends: the first call that takes whole windows, and why."""
+
+    node: fx.Node
+    reason: Reason
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """How a rectangle of windows is scored.
+
+    Attributes:
+        network: the captured network.
+        windows: windows per axis.
+        stride: pixels between them.
+        steps: the calls on shared values, in order.
+        frontier: shared values that are taken apart into windows.
+        rest: the calls on batches of windows, in order.
+        ends: where sharing ends; None where all is shared.
+        places: where shared values lie.
+    """
+
+    network: Network
+    windows: tuple[int, ...]
+    stride: tuple[int, ...]
+    steps: tuple[SharedStep, ...]
+    frontier: tuple[fx.Node, ...]
+    rest: tuple[fx.Node, ...]
+    ends: Ends | None
+    places: Places
+
+    def shared(self, image: Tensor, constants: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
+        """The frontier's values for the pixels ``[C, *size]`` of the rectangle."""
+        environment: dict[fx.Node, Any] = {**constants, self.network.image: self._image(image)}
+        for step in self.steps:
+            environment[step.node] = step.run(environment)
+            for node in step.frees:
+                del environment[node]
+        return {node: environment[node] for node in self.frontier}
+
+    def _image(self, pixels: Tensor) -> Tensor:
+        """The pixels as a shared value: those of some window, each window's own where windows do not overlap."""
+        image = pixels.unsqueeze(0)
+        for axis, row in enumerate(self.places.rows(_single(records(self.network).values[self.network.image]))):
+            if row.body:
+                image = image.narrow(2 + axis, 0, row.length)
+            else:
+                image = image.unfold(2 + axis, row.n, self.stride[axis]).movedim(-1, 3 + axis).flatten(2 + axis, 3 + axis)
+        return image
+
+    def scored(self, shared: Mapping[fx.Node, Any], constants: Mapping[fx.Node, Any], members: Tensor) -> Any:
+        """The network's output for some of the rectangle's windows, given by their place: ``[batch, axes]``."""
+        environment: dict[fx.Node, Any] = {**constants}
+        for node in self.frontier:
+            environment[node] = self._windows(node, shared[node], members)
+        last = _last_uses(self.rest)
+        kept = set(output_nodes(self.network))
+        values = records(self.network).values
+        for node in self.rest:
+            if _asks_batch(node, values):
+                environment[node] = len(members)
+            else:
+                args, kwargs = fx.node.map_arg((node.args, node.kwargs), environment.__getitem__)
+                environment[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            for dead in last.get(node, ()):
+                if dead not in kept:
+                    environment.pop(dead, None)
+        return fx.node.map_arg(self.network.outputs, environment.__getitem__)
+
+    def _windows(self, node: fx.Node, value: Tensor, members: Tensor) -> Tensor:
+        record = _single(records(self.network).values[node])
+        rows = self.places.rows(record)
+        dims = [axis_dim(record.layout, axis) for axis in range(len(rows))]
+        return windows_of(value, dims, self.places.tables(rows, value.device), members)
+
+
+def build(network: Network, windows: Sequence[int], stride: Sequence[int], share: int | None = None) -> Program:
+    """The program for a rectangle of windows; of the calls that can be shared only the first ``share`` are."""
+    return _Builder(network, tuple(windows), per_axis("stride", tuple(stride), len(windows)), share).program()
+
+
+class _Builder:
+    def __init__(self, network: Network, windows: tuple[int, ...], stride: tuple[int, ...], share: int | None) -> None:
+        self.network = network
+        self.values = records(network).values
+        self.places = Places(windows, stride)
+        self.share = share
+        self.ends: Ends | None = None
+        self.done: dict[fx.Node, Step] = {}
+        self.shared: set[fx.Node] = {network.image}
+
+    def program(self) -> Program:
+        needed = needed_nodes(self.network)
+        calls = [node for node in needed if node.op == "call_function" and not is_constant(node, self.values)]
+        for node in calls:
+            self._consider(node)
+        rest = tuple(node for node in calls if node not in self.shared)
+        frontier = self._frontier(rest)
+        reached = _needed_for(frontier)
+        steps = [node for node in self.done if node in reached]
+        return Program(
+            self.network,
+            self.places.windows,
+            self.places.stride,
+            self._with_frees(steps, frontier),
+            frontier,
+            rest,
+            self.ends,
+            self.places,
+        )
+
+    def _consider(self, node: fx.Node) -> None:
+        """Share a call, if its inputs are shared and it can be."""
+        inputs = [source for source in node.all_input_nodes if self.values[source] is not None]
+        if "shape" not in node.meta or not inputs or any(source not in self.shared for source in inputs):
+            return
+        if self.share is not None and len(self.done) >= self.share:
+            return
+        call = Call(node, self.values)
+        try:
+            self.done[node] = self._step(call)
+            self.shared.add(node)
+        except NotShared as reason:
+            self.ends = self.ends or Ends(node, call.because(str(reason)))
+
+    def _step(self, call: Call) -> Step:
+        value = self.values[call.node]
+        for one in value if isinstance(value, tuple) else (value,):
+            _require_shareable(one)
+        rule = rule_for(call.target)
+        if rule is None:
+            raise NotShared(f"nothing is known about {call.target}")
+        return rule.share(call, self.places, _single(value))
+
+    def _frontier(self, rest: Sequence[fx.Node]) -> tuple[fx.Node, ...]:
+        asked = [
+            source
+            for node in rest
+            if not _asks_batch(node, self.values)
+            for source in node.all_input_nodes
+            if source in self.shared
+        ]
+        asked += [leaf for leaf in output_nodes(self.network) if leaf in self.shared]
+        return tuple(dict.fromkeys(asked))
+
+    def _with_frees(self, steps: Sequence[fx.Node], frontier: Sequence[fx.Node]) -> tuple[SharedStep, ...]:
+        last = _last_uses(steps)
+        kept = set(frontier)
+        return tuple(
+            SharedStep(
+                node,
+                self.done[node],
+                _single(self.values[node]),
+                tuple(dead for dead in last.get(node, ()) if dead in self.shared and dead not in kept),
+            )
+            for node in steps
+        )
+
+
+def _single(value: Value | tuple[Value, ...] | None) -> Value:
+    """A record; of several outputs the first."""
+    assert value is not None
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _require_shareable(value: Value | None) -> None:
+    assert value is not None
+    if value.unshared is not None:
+        raise NotShared(value.unshared.why)
+    if len(value.mapped) < len(value.axes):
+        raise NotShared("each window has a value of its own")
+    if not is_in_place(value.layout):
+        raise NotShared("it flattens the window's positions")
+    if not value.layout or value.layout[0] != (Batch(),):
+        raise NotShared("the batch is not the first dimension")
+
+
+def is_constant(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
+    """Whether a node is a weight, or computed from weights and numbers alone."""
+    if node.op == "get_attr":
+        return True
+    return (
+        node.op == "call_function"
+        and values[node] is None
+        and "shape" in node.meta
+        and all(is_constant(source, values) for source in node.all_input_nodes)
+    )
+
+
+def constants(network: Network) -> dict[fx.Node, Any]:
+    """Weights, and what is computed from them alone, on the weights' device; kernels lie as they run fastest."""
+    values = records(network).values
+    found: dict[fx.Node, Any] = {}
+    for node in needed_nodes(network):
+        if node.op == "get_attr":
+            found[node] = network.state[str(node.target)].detach()
+        elif is_constant(node, values):
+            args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
+            found[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    return found
+
+
+def needed_nodes(network: Network) -> list[fx.Node]:
+    """The nodes that the outputs depend on, in order."""
+    wanted = _needed_for(output_nodes(network))
+    return [node for node in network.graph.nodes if node in wanted]
+
+
+def _needed_for(nodes: Sequence[fx.Node]) -> set[fx.Node]:
+    wanted: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in wanted:
+            wanted.add(node)
+            waiting.extend(node.all_input_nodes)
+    return wanted
+
+
+def _asks_batch(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
+    """Whether a node asks for the number of images in the batch."""
+    if node.target is not aten.sym_size.int:
+        return False
+    source, dim = node.args
+    value = values[source] if isinstance(source, fx.Node) else None
+    if not isinstance(value, Value) or not isinstance(dim, int):
+        return False
+    return value.layout[dim] == (Batch(),)
+
+
+def _last_uses(nodes: Sequence[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
+    """For each node the values that no later one reads; one that nobody reads goes at once."""
+    last = {node: node for node in nodes}
+    for node in nodes:
+        for used in node.all_input_nodes:
+            last[used] = node
+    found: dict[fx.Node, list[fx.Node]] = {}
+    for value, node in last.items():
+        found.setdefault(node, []).append(value)
+    return found
+
+
+def positions_share(rows: Rows) -> float:
+    """Positions of a value in all, over those of the windows one by one."""
+    return prod(row.length for row in rows) / prod(row.windows * row.n for row in rows)
