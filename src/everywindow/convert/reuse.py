@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import fx
 
 from everywindow.convert.network import FullyConvolutional
-from everywindow.ops import is_fresh
-
-aten = torch.ops.aten
-
-IN_PLACE: dict[Any, Any] = {
-    aten.relu.default: aten.relu_.default,
-    aten.hardtanh.default: aten.hardtanh_.default,
-    aten.hardswish.default: aten.hardswish_.default,
-    aten.hardsigmoid.default: aten.hardsigmoid_.default,
-    aten.silu.default: aten.silu_.default,
-    aten.gelu.default: aten.gelu_.default,
-    aten.sigmoid.default: aten.sigmoid_.default,
-    aten.tanh.default: aten.tanh_.default,
-    aten.leaky_relu.default: aten.leaky_relu_.default,
-    aten.elu.default: aten.elu_.default,
-    aten.add.Tensor: aten.add_.Tensor,
-}
-"""Elementwise operations and those that overwrite their first input."""
+from everywindow.ops import IN_PLACE, is_fresh
 
 
 def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:

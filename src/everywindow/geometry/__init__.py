@@ -19,7 +19,7 @@ from everywindow.geometry.layout import (
     without_space,
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
-from everywindow.geometry.positions import FILL, Misaligned, Positions, Segment, Slabs, slabs, taken
+from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions, Segment, Slabs, slabs, taken
 from everywindow.geometry.tiles import Tile, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
@@ -33,6 +33,7 @@ __all__ = [
     "Dim",
     "Extent",
     "Feature",
+    "Indices",
     "Layout",
     "LocalOp",
     "MapSize",

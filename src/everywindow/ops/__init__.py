@@ -1,6 +1,6 @@
 """Everything the project knows about an operation, in one place: records, conversion, mult-adds."""
 
-from everywindow.ops.aliasing import is_fresh
+from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
 from everywindow.ops.blocks import windows_of
 from everywindow.ops.emitter import Emitter, Mapped
@@ -14,6 +14,7 @@ from everywindow.ops.verbatim import emit_overload
 
 __all__ = [
     "BATCH",
+    "IN_PLACE",
     "RULES",
     "Call",
     "Emitter",
@@ -29,6 +30,7 @@ __all__ = [
     "Step",
     "axis_dim",
     "emit_overload",
+    "fills_first",
     "is_fresh",
     "is_in_place",
     "is_random",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import fx
+
+aten = torch.ops.aten
 
 _FRESH = frozenset(
     f"aten::{name}"
@@ -40,6 +43,22 @@ _FRESH = frozenset(
 """Composite operations whose result never shares memory with their input."""
 
 
+IN_PLACE: dict[Any, Any] = {
+    aten.relu.default: aten.relu_.default,
+    aten.hardtanh.default: aten.hardtanh_.default,
+    aten.hardswish.default: aten.hardswish_.default,
+    aten.hardsigmoid.default: aten.hardsigmoid_.default,
+    aten.silu.default: aten.silu_.default,
+    aten.gelu.default: aten.gelu_.default,
+    aten.sigmoid.default: aten.sigmoid_.default,
+    aten.tanh.default: aten.tanh_.default,
+    aten.leaky_relu.default: aten.leaky_relu_.default,
+    aten.elu.default: aten.elu_.default,
+    aten.add.Tensor: aten.add_.Tensor,
+}
+"""Elementwise operations and those that overwrite their first input."""
+
+
 def is_fresh(target: Any) -> bool:
     """Whether an operation's result never shares memory with its inputs; False where that is not known."""
     if not isinstance(target, torch._ops.OpOverload):
@@ -50,3 +69,12 @@ def is_fresh(target: Any) -> bool:
     returns_alias = any(value.alias_info is not None for value in schema.returns)
     composite = target.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd)
     return not (returns_alias or composite or torch.Tag.maybe_aliasing_or_mutating in target.tags)
+
+
+def fills_first(node: fx.Node) -> bool:
+    """Whether a call could write its result over its first input: an elementwise one, of the same shape and type."""
+    if node.target not in IN_PLACE or not isinstance(node.args[0], fx.Node):
+        return False
+    first = node.args[0]
+    alike = all(source.meta.get("dtype") == node.meta["dtype"] for source in node.all_input_nodes)
+    return alike and first.meta.get("shape") == node.meta["shape"] and first not in node.args[1:]

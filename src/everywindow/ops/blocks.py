@@ -14,6 +14,7 @@ from math import prod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from everywindow.geometry import FILL, Positions, Slabs
@@ -86,13 +87,12 @@ class Block:
     def _flat_index(self, device: torch.device) -> Tensor:
         if device not in self._index:
             axes = len(self.parts)
-            flat: np.ndarray = np.zeros((1,) * (2 * axes), dtype=np.int64)
+            flat: NDArray[np.int64] = np.zeros((1,) * (2 * axes), dtype=np.int64)
             for axis, part in enumerate(self.parts):
                 shape = [1] * (2 * axes)
                 shape[axis], shape[axes + axis] = part.index.shape
                 flat = flat * self._lengths[axis] + np.maximum(part.index, 0).reshape(shape)
-            small = flat.astype(np.int32) if prod(self._lengths) < 2**31 else flat
-            self._index[device] = torch.from_numpy(np.ascontiguousarray(small)).to(device)
+            self._index[device] = _as_index(flat, self._lengths).to(device)
         return self._index[device]
 
 
@@ -171,16 +171,50 @@ def features_last(x: Tensor, dims: Sequence[int]) -> Tensor:
     return x.permute(_order(x.ndim, dims)).contiguous()
 
 
-def moved(x: Tensor, dims: Sequence[int], indices: Sequence[Tensor | None], fill: float) -> Tensor:
-    """Positions picked along each spatial axis; None leaves an axis as it is, a negative index fills."""
-    x = features_last(x, dims)
-    for axis, index in enumerate(indices):
-        if index is None:
-            continue
-        x = x.index_select(axis, index.clamp(min=0))
-        if bool((index < 0).any()):
-            x[(slice(None),) * axis + (index < 0,)] = fill
-    return x.permute(_inverse(_order(x.ndim, dims)))
+class Flat:
+    """Positions picked along every spatial axis at once.
+
+    Args:
+        dims: the spatial dimensions.
+        indices: per axis the position to copy, :data:`FILL` for padding.
+        lengths: per axis the positions of the input.
+    """
+
+    def __init__(self, dims: Sequence[int], indices: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> None:
+        self._dims = tuple(dims)
+        self._shape = tuple(len(index) for index in indices)
+        self._fills = [_ranges(index == FILL) for index in indices]
+        flat: NDArray[np.int64] = np.zeros((1,) * len(indices), dtype=np.int64)
+        for axis, (index, length) in enumerate(zip(indices, lengths, strict=True)):
+            shape = [1] * len(indices)
+            shape[axis] = len(index)
+            flat = flat * length + np.maximum(index, 0).reshape(shape)
+        self._index = {torch.device("cpu"): _as_index(flat.reshape(-1), lengths)}
+
+    def __call__(self, x: Tensor, fill: float) -> Tensor:
+        """The picked positions, as a tensor of its own."""
+        rows = features_last(x, self._dims)
+        axes = len(self._dims)
+        if x.device not in self._index:
+            self._index[x.device] = self._index[torch.device("cpu")].to(x.device)
+        picked = rows.reshape(-1, _features(rows, axes)).index_select(0, self._index[x.device])
+        picked = picked.view(*self._shape, *rows.shape[axes:])
+        for axis, ranges in enumerate(self._fills):
+            for first, stop in ranges:
+                picked.narrow(axis, first, stop - first).fill_(fill)
+        return picked.permute(_inverse(_order(x.ndim, self._dims)))
+
+
+def _ranges(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Ranges of neighbouring positions that are wanted."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
+
+
+def _as_index(flat: NDArray[np.int64], lengths: Sequence[int]) -> Tensor:
+    """Indices as a tensor, of 32 bits where they fit."""
+    small = flat.astype(np.int32) if prod(lengths) < 2**31 else flat
+    return torch.from_numpy(np.ascontiguousarray(small))
 
 
 def windows_of(x: Tensor, dims: Sequence[int], tables: Sequence[Tensor], members: Tensor) -> Tensor:
@@ -223,11 +257,4 @@ def _back_from_batch(ndim: int, dims: Sequence[int]) -> list[int]:
     return _inverse([0, *dims, *rest])
 
 
-def counted(op_counts: Sequence[Tensor], x: Tensor, dims: Sequence[int]) -> Tensor:
-    """``x`` divided along each spatial dimension by a count for each position."""
-    for count, dim in zip(op_counts, dims, strict=True):
-        x = x / count.reshape([-1] + [1] * (x.ndim - 1 - dim))
-    return x
-
-
-__all__ = ["FILL", "Block", "Moves", "Workspace", "counted", "features_last", "moved", "windows_of"]
+__all__ = ["FILL", "Block", "Flat", "Moves", "Workspace", "features_last", "windows_of"]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import (
-    FILL,
+    Indices,
     LocalOp,
     Misaligned,
     Positions,
@@ -20,7 +21,8 @@ from everywindow.geometry import (
     space_axes,
     taken,
 )
-from everywindow.ops.blocks import Moves, Workspace, moved
+from everywindow.ops.aliasing import IN_PLACE, fills_first
+from everywindow.ops.blocks import Flat, Moves, Workspace
 from everywindow.ops.form import axis_dim
 from everywindow.ops.rule import Call, NotShared, Rule
 
@@ -42,11 +44,13 @@ class Places:
         windows: windows per axis.
         stride: pixels between them.
         workspace: memory for gathered slabs.
+        dying: values with memory of their own that one call alone reads.
     """
 
     windows: tuple[int, ...]
     stride: tuple[int, ...]
     workspace: Workspace = field(default_factory=Workspace)
+    dying: set[fx.Node] = field(default_factory=set)
     _rows: dict[Any, Positions] = field(default_factory=dict)
     _moves: dict[Any, Any] = field(default_factory=dict)
 
@@ -96,8 +100,8 @@ class Places:
         dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
         key = ("picks", source, target, tuple(by_axis), dims)
         if key not in self._moves:
-            triples = zip(by_axis, source, target, strict=True)
-            self._moves[key] = Picks(dims, [_index(*triple) for triple in triples])
+            indices = [taken(*triple) for triple in zip(by_axis, source, target, strict=True)]
+            self._moves[key] = Picks(dims, indices, [row.length for row in source])
         found: Picks = self._moves[key]
         return found
 
@@ -113,33 +117,18 @@ class Places:
 
 
 class Picks:
-    """Positions picked along each axis."""
+    """Positions picked along each axis; nothing is copied where nothing changes."""
 
-    def __init__(self, dims: Sequence[int], indices: Sequence[Tensor | None]) -> None:
-        self.dims = tuple(dims)
-        self._indices = {torch.device("cpu"): tuple(indices)}
-
-    @property
-    def trivial(self) -> bool:
-        """Whether nothing changes."""
-        return all(index is None for index in self._indices[torch.device("cpu")])
+    def __init__(self, dims: Sequence[int], indices: Sequence[Indices], lengths: Sequence[int]) -> None:
+        self.trivial = all(
+            len(index) == length and bool((index == np.arange(length)).all())
+            for index, length in zip(indices, lengths, strict=True)
+        )
+        self._flat = None if self.trivial else Flat(dims, indices, lengths)
 
     def __call__(self, x: Tensor, fill: float = 0.0) -> Tensor:
         """The picked positions; ``fill`` where a padding fills in."""
-        if self.trivial:
-            return x
-        if x.device not in self._indices:
-            here = self._indices[torch.device("cpu")]
-            self._indices[x.device] = tuple(None if index is None else index.to(x.device) for index in here)
-        return moved(x, self.dims, self._indices[x.device], fill)
-
-
-def _index(op: LocalOp, source: Positions, target: Positions) -> Tensor | None:
-    if op == LocalOp() and source == target:
-        return None
-    index = taken(op, source, target)
-    same = len(index) == source.length and (index == range(source.length)).all()
-    return None if same else torch.from_numpy(index)
+        return x if self._flat is None else self._flat(x, fill)
 
 
 def _by_axis(value: Value, ops: Mapping[int, LocalOp]) -> list[LocalOp]:
@@ -177,15 +166,18 @@ class Unchanged(Rule):
 
 
 def verbatim(call: Call, places: Places, after: Value) -> Step:
-    """The call as it stands, on inputs brought to the output's positions."""
+    """The call as it stands, on inputs brought to the output's positions; over its first input where it may."""
     picks = places.aligned(call, after)
+    first = call.node.args[0] if call.node.args else None
+    copied = isinstance(first, fx.Node) and first in picks and not picks[first].trivial
+    target = IN_PLACE[call.target] if (copied or first in places.dying) and fills_first(call.node) else call.target
 
     def step(environment: Environment) -> Any:
         brought = {node: pick(environment[node]) for node, pick in picks.items()}
         args, kwargs = arguments(call, environment, brought)
-        return call.target(*args, **kwargs)
+        return target(*args, **kwargs)
 
     return step
 
 
-__all__ = ["FILL", "Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "verbatim"]
+__all__ = ["Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "verbatim"]

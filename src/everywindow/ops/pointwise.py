@@ -187,6 +187,7 @@ class Identity(Rule):
         "contiguous.default clone.default alias.default detach.default lift_fresh_copy.default lift_fresh.default "
         "_to_copy.default to.dtype to.device to.dtype_layout to.other to.prim_Device"
     )
+    passes_on = True
 
     def infer(self, call: Call) -> Value:
         return call.value(call.inputs[0])
@@ -212,6 +213,7 @@ class Dropout(Rule):
     """Dropout at rest; the converted network gets a module that drops in training."""
 
     targets = overloads("dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default")
+    passes_on = True
 
     def infer(self, call: Call) -> Value:
         if call["train"] and call["p"] > 0:

@@ -40,7 +40,13 @@ class MaxPooling(Pooling):
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         ops = local_ops(call, len(after.layout))
-        return _maxima(call, places, after, ops)
+        kernel, strides, dilation = zip(*((op.kernel, op.stride, op.dilation) for op in ops.values()), strict=True)
+
+        def apply(slab: Tensor) -> Tensor:
+            pooled: Tensor = call.target(slab, kernel, strides, [0] * len(ops), dilation, False)
+            return pooled
+
+        return _pooled(call, places, after, ops, apply)
 
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express the padding."""
@@ -66,15 +72,10 @@ def _boxes(emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
     return x
 
 
-def _maxima(call: Call, places: Places, after: Value, ops: LocalOps) -> Step:
+def _pooled(call: Call, places: Places, after: Value, ops: LocalOps, apply: Callable[[Tensor], Tensor]) -> Step:
     """The largest value of each box, on shared values."""
     source = call.inputs[0]
     moves = places.moves(call.value(source), after, ops)
-
-    def apply(slab: Tensor) -> Tensor:
-        for dim, op in ops.items():
-            slab = fn.box_max(slab, dim, op.kernel, op.dilation, op.stride)
-        return slab
 
     def step(environment: Environment) -> Tensor:
         return moves.run(environment[source], float("-inf"), apply, places.workspace)
@@ -260,7 +261,12 @@ class AdaptiveMaxPooling(AdaptivePooling):
         return (maximum,)
 
     def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
-        pooled = _maxima(call, places, after, bins)
+        def apply(slab: Tensor) -> Tensor:
+            for dim, op in bins.items():
+                slab = fn.box_max(slab, dim, op.kernel, op.dilation, op.stride)
+            return slab
+
+        pooled = _pooled(call, places, after, bins, apply)
         return lambda environment: (pooled(environment),)
 
     def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:

@@ -134,6 +134,8 @@ class Rule:
     """Base of the rules; ``targets`` are the ATen overloads that it answers for."""
 
     targets: tuple[Any, ...] = ()
+    passes_on = False
+    """Whether :meth:`share` may give its input's own memory."""
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         """The records of the output.

@@ -40,6 +40,7 @@ class Slice(Rule):
     """``x[start:end:step]`` along one dimension; on a spatial axis a local op with negative padding."""
 
     targets = overloads("slice.Tensor narrow.default")
+    passes_on = True
 
     def infer(self, call: Call) -> Value:
         value, dim = self._input(call)
@@ -266,6 +267,7 @@ class Item(Rule):
     """One of several outputs."""
 
     targets = (operator.getitem,)
+    passes_on = True
 
     def infer(self, call: Call) -> Value:
         source, index = call.node.args

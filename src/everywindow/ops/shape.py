@@ -7,8 +7,8 @@ from itertools import accumulate
 from typing import Any
 
 from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, regroup
-from everywindow.ops.batch import BATCH
 from everywindow.ops import functional as fn
+from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import form_of, is_in_place, rearrangement
 from everywindow.ops.places import Environment, Places, Step, Unchanged

@@ -12,7 +12,20 @@ from torch import Tensor, fx
 
 from everywindow.geometry import Batch, Reason, Value, per_axis
 from everywindow.graph import Network, output_nodes, records
-from everywindow.ops import Call, NotShared, Places, Rows, Step, axis_dim, is_in_place, rule_for, windows_of
+from everywindow.ops import (
+    IN_PLACE,
+    Call,
+    NotShared,
+    Places,
+    Rows,
+    Step,
+    axis_dim,
+    fills_first,
+    is_fresh,
+    is_in_place,
+    rule_for,
+    windows_of,
+)
 
 aten = torch.ops.aten
 
@@ -55,6 +68,7 @@ class Program:
         rest: the calls on batches of windows, in order.
         ends: where sharing ends; None where all is shared.
         places: where shared values lie.
+        targets: calls of the rest that overwrite their input, and what to call for that.
     """
 
     network: Network
@@ -65,6 +79,7 @@ class Program:
     rest: tuple[fx.Node, ...]
     ends: Ends | None
     places: Places
+    targets: Mapping[fx.Node, Any]
 
     def shared(self, image: Tensor, constants: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
         """The frontier's values for the pixels ``[C, *size]`` of the rectangle."""
@@ -82,7 +97,9 @@ class Program:
             if row.body:
                 image = image.narrow(2 + axis, 0, row.length)
             else:
-                image = image.unfold(2 + axis, row.n, self.stride[axis]).movedim(-1, 3 + axis).flatten(2 + axis, 3 + axis)
+                image = (
+                    image.unfold(2 + axis, row.n, self.stride[axis]).movedim(-1, 3 + axis).flatten(2 + axis, 3 + axis)
+                )
         return image
 
     def scored(self, shared: Mapping[fx.Node, Any], constants: Mapping[fx.Node, Any], members: Tensor) -> Any:
@@ -98,7 +115,7 @@ class Program:
                 environment[node] = len(members)
             else:
                 args, kwargs = fx.node.map_arg((node.args, node.kwargs), environment.__getitem__)
-                environment[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+                environment[node] = self.targets.get(node, node.target)(*args, **kwargs)
             for dead in last.get(node, ()):
                 if dead not in kept:
                     environment.pop(dead, None)
@@ -144,6 +161,7 @@ class _Builder:
             rest,
             self.ends,
             self.places,
+            {node: IN_PLACE[node.target] for node in rest if _overwrites(node, rest)},
         )
 
     def _consider(self, node: fx.Node) -> None:
@@ -157,6 +175,8 @@ class _Builder:
         try:
             self.done[node] = self._step(call)
             self.shared.add(node)
+            if owns_memory(node) and len(node.users) == 1:
+                self.places.dying.add(node)
         except NotShared as reason:
             self.ends = self.ends or Ends(node, call.because(str(reason)))
 
@@ -167,6 +187,8 @@ class _Builder:
         rule = rule_for(call.target)
         if rule is None:
             raise NotShared(f"nothing is known about {call.target}")
+        if not any(row.body for row in self.places.rows(_single(value))):
+            raise NotShared("every position depends on where its window lies")
         return rule.share(call, self.places, _single(value))
 
     def _frontier(self, rest: Sequence[fx.Node]) -> tuple[fx.Node, ...]:
@@ -192,6 +214,18 @@ class _Builder:
             )
             for node in steps
         )
+
+
+def owns_memory(node: fx.Node) -> bool:
+    """Whether a call's value never shares memory with another."""
+    rule = rule_for(node.target)
+    return is_fresh(node.target) and not (rule is not None and rule.passes_on)
+
+
+def _overwrites(node: fx.Node, rest: Sequence[fx.Node]) -> bool:
+    first = node.args[0] if node.args else None
+    alone = isinstance(first, fx.Node) and len(first.users) == 1 and first in rest
+    return alone and fills_first(node) and owns_memory(first)
 
 
 def _single(value: Value | tuple[Value, ...] | None) -> Value:
