@@ -56,7 +56,7 @@ def scan(
     image: Any,
     window: Sizes | None = None,
     stride: Sizes | None = None,
-    mode: str | None = None,
+    mode: str = "exact",
     pad: Sizes | None = None,
     scale: float | None = None,
     output: int | str | None = None,
@@ -72,8 +72,8 @@ def scan(
         image: a path, an array ``[H, W]`` or ``[H, W, C]``, or a normalised tensor ``[C, H, W]`` (other numbers of
             spatial axes alike).
         window, stride: in pixels, one for all axes or one per axis; the network's stride by default.
-        mode: ``"crops"`` (the original network on each window), ``"fcn"`` (the converted network in one pass), or
-            None: one pass where it is proved to equal the crops, crops otherwise.
+        mode: ``"exact"`` (the crops' own numbers, computing once what windows share), ``"fcn"`` (the converted network
+            in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
         output: which of several outputs, by index or key.
@@ -89,7 +89,7 @@ def scan(
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> m = scan(net, torch.zeros(1, 12, 10), window=8)
     >>> m.scores.shape, m.mode, m.verdict.exact
-    (torch.Size([2, 5, 3]), 'fcn', True)
+    (torch.Size([2, 5, 3]), 'exact', True)
     """
     known = as_classifier(classifier, window)
     read = _read(known, image, pad, scale)
@@ -106,7 +106,7 @@ def compare(
     image: Any,
     window: Sizes | None = None,
     stride: Sizes | None = None,
-    modes: Sequence[str] = ("crops", "fcn"),
+    modes: Sequence[str] = ("crops", "fcn", "exact"),
     pad: Sizes | None = None,
     scale: float | None = None,
     output: int | str | None = None,

@@ -1,6 +1,7 @@
 """The engines: (network, windows, tensor) to scores. They know no files and no names of classes."""
 
 from everywindow.engines.plan import Plan
-from everywindow.engines.scan import MODES, Prepared, Run, default_stride, prepare, run
+from everywindow.engines.prepare import Prepared, default_stride, prepare
+from everywindow.engines.scan import MODES, Run, run
 
 __all__ = ["MODES", "Plan", "Prepared", "Run", "default_stride", "prepare", "run"]

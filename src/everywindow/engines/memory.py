@@ -88,8 +88,13 @@ def largest_batch(limit: int, bytes_per_item: int, what: str) -> int:
         InputError: not even one.
     """
     each = max(1, int(bytes_per_item * SCRATCH))
-    if limit < each:
-        raise InputError(
-            "memory", f"{limit:,} bytes are less than the {each:,} that {what} takes", "give a larger memory="
-        )
+    require_fits(limit, each, what)
     return limit // each
+
+
+def require_fits(limit: int, needed: int, what: str) -> None:
+    """Raise InputError where the limit is less than what is needed."""
+    if limit < needed:
+        raise InputError(
+            "memory", f"{limit:,} bytes are less than the {needed:,} that {what} takes", "give a larger memory="
+        )

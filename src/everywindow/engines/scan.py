@@ -1,26 +1,31 @@
-"""From a network and an image to the scores of every window: which mode, which settings, and the run."""
+"""From a network and an image to the scores of every window: which engine, which settings, and the run."""
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from everywindow.convert import FullyConvolutional, converted
 from everywindow.costing import crops_macs, fcn_macs, window_peak_bytes
+from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import quiet_tf32, run_crops
+from everywindow.engines.exact import plan_batches, run_exact
 from everywindow.engines.fcn import run_fcn
+from everywindow.engines.layers import layer_plans
+from everywindow.engines.measured import remember
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.output import Output
+from everywindow.engines.pages import keep_pages
 from everywindow.engines.plan import Plan
-from everywindow.errors import CaptureError, ConversionError, IndependenceError, InputError
-from everywindow.geometry import Reason, Verdict, WindowGrid
-from everywindow.graph import Network, captured, precision, records
+from everywindow.engines.prepare import Prepared, default_stride, unproved
+from everywindow.errors import InputError
+from everywindow.geometry import Verdict, WindowGrid
+from everywindow.graph import evaluating, records
+from everywindow.sharing import program_for, program_macs
 
-MODES = ("crops", "fcn")
+MODES = ("exact", "fcn", "crops")
 
 EXACT = Verdict(exact=True)
 
@@ -45,50 +50,16 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A network as the engines need it.
+class Job:
+    """What is to be scored, and within what limits."""
 
-    Attributes:
-        module: on the device and in the dtype of the scan.
-        network: its graph; None where it cannot be captured.
-        why_not: why it cannot be captured.
-        device, dtype: of the scan.
-    """
-
-    module: nn.Module
-    network: Network | None
-    why_not: str
-    device: torch.device
-    dtype: torch.dtype
-
-
-def prepare(
-    module: nn.Module,
-    window: tuple[int, ...],
-    channels: int,
-    device: str | torch.device | None = None,
-    dtype: str | torch.dtype | None = None,
-) -> Prepared:
-    """Capture a network for a device and dtype (by default its own).
-
-    Raises:
-        InputError: no such device or dtype.
-        IndependenceError: the network mixes the items of a batch, or gives another result each time.
-    """
-    own_dtype, own_device = precision(module)
-    wanted = _device(device, own_device), _dtype(dtype, own_dtype)
-    if wanted != (own_device, own_dtype):
-        module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
-    try:
-        network: Network | None = captured(module, window, channels)
-        why_not = ""
-    except IndependenceError:
-        raise
-    except CaptureError as error:
-        network, why_not = None, str(error)
-    if network is not None:
-        records(network)
-    return Prepared(module, network, why_not, *wanted)
+    prepared: Prepared
+    pixels: Tensor
+    grid: WindowGrid
+    mode: str
+    limit: int
+    output: Output
+    progress: bool | None
 
 
 def run(
@@ -97,144 +68,109 @@ def run(
     window: tuple[int, ...],
     stride: tuple[int, ...] | None,
     *,
-    mode: str | None = None,
+    mode: str = "exact",
     output: Output = None,
     memory: int | str | None = None,
     progress: bool | None = None,
 ) -> Run:
     """Score every window of ``pixels`` ``[C, *size]``.
 
-    Without a mode: one pass where it is proved to equal the crops and costs no more, the crops otherwise.
-
     Raises:
         InputError: an argument that cannot be used.
         ConversionError, CaptureError: ``mode="fcn"`` and the network has no plain conversion.
     """
-    if mode not in (None, *MODES):
-        raise InputError("mode", f"{mode!r} is not built into this version", f"use one of {', '.join(MODES)}")
+    if mode not in MODES:
+        raise InputError("mode", f"{mode!r} is none of {', '.join(MODES)}", "use one of them")
+    keep_pages()
     stride = stride or default_stride(prepared, window)
     grid = WindowGrid(tuple(pixels.shape[1:]), window, stride)
     pixels = pixels.to(prepared.device, prepared.dtype)
-    limit = memory_limit(memory, prepared.device)
-    choice = _choose(prepared, grid, mode)
+    job = Job(prepared, pixels, grid, mode, memory_limit(memory, prepared.device), output, progress)
+    choice = choose(prepared, grid, mode)
+    engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
     with quiet_tf32():
         started = time.perf_counter()
-        finished = _by_fcn(prepared, choice, pixels, grid, limit, output, progress) if choice.fcn else None
-        finished = finished or _by_crops(prepared, choice, pixels, grid, limit, output, progress)
-        return replace(finished, seconds=time.perf_counter() - started)
+        finished = engine(job, choice)
+        seconds = time.perf_counter() - started
+    if prepared.network is not None:
+        remember(prepared.network, grid, choice.engine, seconds)
+    return replace(finished, seconds=seconds)
 
 
-def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:
-    """The network's stride; the window where the network cannot be captured."""
-    return records(prepared.network).network_stride if prepared.network is not None else window
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """The mode, why it is taken, and the converted network that it needs."""
-
-    reason: str
-    fcn: FullyConvolutional | None = None
-
-
-def _choose(prepared: Prepared, grid: WindowGrid, mode: str | None) -> _Choice:
-    if mode == "crops":
-        return _Choice("asked for")
-    if prepared.network is None:
-        if mode == "fcn":
-            raise ConversionError("network", prepared.why_not, "mode='crops' scores each window by itself")
-        return _Choice(prepared.why_not)
-    if mode == "fcn":
-        return _Choice("asked for", converted(prepared.network, grid.stride))
-    verdict = records(prepared.network).verdict
-    if not verdict.exact:
-        return _Choice(f"one pass is {verdict.summary()}")
-    try:
-        fcn = converted(prepared.network, grid.stride)
-    except ConversionError as error:
-        return _Choice(f"one pass is not possible: {error.what}: {error.why}")
-    if fcn_macs(fcn.maps, grid) > crops_macs(prepared.network, grid):
-        return _Choice("windows this far apart cost less one by one")
-    return _Choice("one pass is proved to equal the crops", fcn)
-
-
-def _by_fcn(
-    prepared: Prepared,
-    choice: _Choice,
-    pixels: Tensor,
-    grid: WindowGrid,
-    limit: int,
-    output: Output,
-    progress: bool | None,
-) -> Run:
-    assert choice.fcn is not None
-    assert prepared.network is not None
-    seen = records(prepared.network).receptive_field
+def _by_fcn(job: Job, choice: Choice) -> Run:
+    fcn, network = choice.fcn, job.prepared.network
+    assert fcn is not None
+    assert network is not None
+    seen = records(network).receptive_field
     scores, tiles, memory_format = run_fcn(
-        choice.fcn, prepared.module, pixels, seen, limit=limit, output=output, progress=progress
+        fcn, job.prepared.module, job.pixels, seen, limit=job.limit, output=job.output, progress=job.progress
     )
-    macs = sum(fcn_macs(choice.fcn.maps, choice.fcn.geometry.grid(tile.size)) for tile in tiles)
-    plan = _plan(prepared, "fcn", choice.reason, 1, memory_format, len(tiles), macs)
-    return Run(scores.cpu(), choice.fcn.verdict, plan, grid, 0.0)
+    macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
+    plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
+    return Run(scores.cpu(), fcn.verdict, plan, job.grid, 0.0)
 
 
-def _by_crops(
-    prepared: Prepared,
-    choice: _Choice,
-    pixels: Tensor,
-    grid: WindowGrid,
-    limit: int,
-    output: Output,
-    progress: bool | None,
-) -> Run:
-    unproved = _unproved(prepared)
+def _by_crops(job: Job, choice: Choice) -> Run:
+    network = job.prepared.network
+    doubt = unproved(job.prepared)
     scores, (batch, memory_format) = run_crops(
-        prepared.module,
-        pixels,
-        grid,
-        batched=unproved is None,
-        window_bytes=0 if prepared.network is None else window_peak_bytes(prepared.network),
-        limit=limit,
-        output=output,
-        progress=progress,
+        job.prepared.module,
+        job.pixels,
+        job.grid,
+        batched=doubt is None,
+        window_bytes=0 if network is None else window_peak_bytes(network),
+        limit=job.limit,
+        output=job.output,
+        progress=job.progress,
     )
-    macs = None if prepared.network is None else crops_macs(prepared.network, grid)
-    notes = () if unproved is None else (f"one window at a time: {unproved}",)
-    plan = replace(_plan(prepared, "crops", choice.reason, batch, memory_format, 0, macs), notes=notes)
+    macs = None if network is None else crops_macs(network, job.grid)
+    notes = () if doubt is None else (f"one window at a time: {doubt}",)
+    plan = replace(_plan(job, choice), batch=batch, memory_format=memory_format, macs=macs, notes=notes)
+    return Run(scores.cpu(), EXACT, plan, job.grid, 0.0)
+
+
+def _by_exact(job: Job, choice: Choice) -> Run:
+    network, grid = job.prepared.network, job.grid
+    assert network is not None
+    batches = plan_batches(
+        network,
+        grid,
+        job.limit,
+        job.pixels.element_size(),
+        lambda counts: program_for(network, counts, grid.stride, choice.share),
+    )
+    with evaluating(job.prepared.module):
+        scores = run_exact(network, job.pixels, grid, batches, output=job.output, progress=job.progress)
+    macs = {counts: program_macs(program) for counts, program in batches.programs.items()}
+    program = batches.largest
+    plan = replace(
+        _plan(job, choice),
+        batch=batches.batch,
+        memory_format="channels_last",
+        tiles=len(batches.rectangles),
+        macs=sum(macs[tuple(stop - first for first, stop in rectangle)] for rectangle in batches.rectangles),
+        layers=layer_plans(program),
+        ends="" if program.ends is None else f"{program.ends.reason.layer}: {program.ends.reason.why}",
+        peak_bytes=batches.peak,
+    )
     return Run(scores.cpu(), EXACT, plan, grid, 0.0)
 
 
-def _unproved(prepared: Prepared) -> str | None:
-    """Why windows may not share a batch; None where the graph proves that they may."""
-    if prepared.network is None:
-        return prepared.why_not
-    reason: Reason | None = records(prepared.network).unproved
-    return None if reason is None else f"{reason.layer}: {reason.why}"
-
-
-def _plan(
-    prepared: Prepared, mode: str, reason: str, batch: int, memory_format: str, tiles: int, macs: int | None
-) -> Plan:
-    dtype = str(prepared.dtype).removeprefix("torch.")
-    return Plan(mode, reason, str(prepared.device), dtype, batch, memory_format, tiles, torch.get_num_threads(), macs)
-
-
-def _device(given: str | torch.device | None, own: torch.device) -> torch.device:
-    if given is None:
-        return own
-    try:
-        device = torch.device(given)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
-    return device
-
-
-def _dtype(given: str | torch.dtype | None, own: torch.dtype) -> torch.dtype:
-    if given is None:
-        return own
-    found = getattr(torch, given, None) if isinstance(given, str) else given
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise InputError("dtype", f"{given!r} is no floating-point type", "use 'float32' or 'float64'")
-    return found
+def _plan(job: Job, choice: Choice) -> Plan:
+    """What all engines' plans have in common."""
+    predicted = None
+    if choice.forecast is not None and choice.engine != "fcn":
+        predicted = choice.forecast.crops if choice.engine == "crops" else choice.forecast.exact
+    return Plan(
+        mode=job.mode,
+        engine=choice.engine,
+        reason=choice.reason,
+        device=str(job.prepared.device),
+        dtype=str(job.prepared.dtype).removeprefix("torch."),
+        batch=1,
+        memory_format="contiguous",
+        tiles=0,
+        threads=torch.get_num_threads(),
+        macs=None,
+        predicted_seconds=predicted,
+    )

@@ -20,7 +20,7 @@ from everywindow.geometry.layout import (
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
 from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions, Segment, Slabs, slabs, taken
-from everywindow.geometry.tiles import Tile, tiles_within
+from everywindow.geometry.tiles import Span, Tile, rectangles, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
@@ -44,6 +44,7 @@ __all__ = [
     "Segment",
     "Slabs",
     "Space",
+    "Span",
     "Spent",
     "Tile",
     "Value",
@@ -56,6 +57,7 @@ __all__ = [
     "joined_spent",
     "peak_elements",
     "per_axis",
+    "rectangles",
     "regroup",
     "slabs",
     "space_axes",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import lcm
 
 import numpy as np
@@ -168,7 +169,7 @@ class Slabs:
 def _alike(rows: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Ranges of neighbouring rows that are equal."""
     changes = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist(), len(rows)]
-    return [(a, b) for a, b in zip(changes, changes[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(changes) if a < b]
 
 
 def slabs(op: LocalOp, source: Positions, target: Positions) -> tuple[Slabs, ...]:

@@ -67,6 +67,23 @@ def _tiles(grid: WindowGrid, seen: Sequence[tuple[int, int]], parts: Sequence[in
         yield Tile(windows, computed, pixels)
 
 
+def rectangles(counts: Sequence[int], fits: Callable[[tuple[int, ...]], bool]) -> list[tuple[Span, ...]]:
+    """Rectangles of windows that fit, as few as halving finds; single windows where nothing fits.
+
+    >>> rectangles((5, 2), lambda counts: counts[0] * counts[1] <= 6)
+    [((0, 2), (0, 2)), ((2, 5), (0, 2))]
+    """
+    parts = [1] * len(counts)
+    while True:
+        spans = [_spans(count, number) for count, number in zip(counts, parts, strict=True)]
+        largest = tuple(max(stop - first for first, stop in axis) for axis in spans)
+        splittable = [axis for axis, count in enumerate(counts) if parts[axis] < count]
+        if not splittable or fits(largest):
+            return list(product(*spans))
+        axis = max(splittable, key=lambda axis: counts[axis] / parts[axis])
+        parts[axis] = min(parts[axis] * 2, counts[axis])
+
+
 def _spans(count: int, parts: int) -> list[Span]:
     return [(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
 

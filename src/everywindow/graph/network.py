@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import fx
@@ -30,6 +31,7 @@ class Network:
         window: input size per spatial axis, in pixels.
         channels: channels of the input.
         tied: other names of weights that stand in ``state`` under one.
+        kept: what follows from the graph alone and is not to be made twice, by whoever made it.
     """
 
     graph: fx.Graph
@@ -37,6 +39,7 @@ class Network:
     window: tuple[int, ...]
     channels: int
     tied: Mapping[str, str] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property
     def image(self) -> fx.Node:

@@ -2,7 +2,8 @@
 
 from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
-from everywindow.ops.blocks import windows_of
+from everywindow.ops.blocks import CHUNK, windows_of
+from everywindow.ops.convolution import Convolution
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
 from everywindow.ops.functional import spread, windows_to_batch
@@ -14,9 +15,11 @@ from everywindow.ops.verbatim import emit_overload
 
 __all__ = [
     "BATCH",
+    "CHUNK",
     "IN_PLACE",
     "RULES",
     "Call",
+    "Convolution",
     "Emitter",
     "Environment",
     "Mapped",

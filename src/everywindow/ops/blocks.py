@@ -7,8 +7,8 @@ that whatever is gathered is moved in runs of features.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
@@ -23,19 +23,22 @@ CHUNK = 2**23
 """Elements gathered at a time: few enough to stay near the processor, enough for it to be busy."""
 
 
-@dataclass
-class Workspace:
-    """Memory that gathered slabs are put into, over and over."""
+class Workspace(threading.local):
+    """Memory that gathered slabs are put into, over and over; each thread has its own."""
 
-    buffers: dict[tuple[torch.dtype, torch.device], Tensor] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._buffers: dict[tuple[torch.dtype, torch.device], Tensor] = {}
 
     def take(self, elements: int, like: Tensor) -> Tensor:
-        """So many elements, with anything in them; valid until the next call."""
+        """So many elements, with anything in them; valid until the next call in this thread."""
         key = (like.dtype, like.device)
-        if key not in self.buffers or self.buffers[key].numel() < elements:
-            self.buffers.pop(key, None)
-            self.buffers[key] = torch.empty(elements, dtype=like.dtype, device=like.device)
-        return self.buffers[key][:elements]
+        if key not in self._buffers or self._buffers[key].numel() < elements:
+            self._buffers.pop(key, None)
+            self._buffers[key] = torch.empty(elements, dtype=like.dtype, device=like.device)
+        return self._buffers[key][:elements]
+
+
+WORKSPACE = Workspace()
 
 
 class Block:
@@ -68,12 +71,12 @@ class Block:
         shape = self.slab_shape
         return prod(shape) // shape[0]
 
-    def gathered(self, rows: Tensor, first: int, count: int, fill: float, workspace: Workspace) -> Tensor:
+    def gathered(self, rows: Tensor, first: int, count: int, fill: float) -> Tensor:
         """Slabs ``[count, pieces of the other axes, slab, features]`` out of ``[positions, features]``."""
         axes = len(self.parts)
         index = self._flat_index(rows.device)[first : first + count]
         shape = (*index.shape, rows.shape[1])
-        buffer = workspace.take(prod(shape), rows)
+        buffer = WORKSPACE.take(prod(shape), rows)
         slab = torch.index_select(rows, 0, index.reshape(-1), out=buffer.view(-1, rows.shape[1])).view(shape)
         for axis, rectangles in enumerate(self._fills):
             for pieces, positions in rectangles:
@@ -116,7 +119,7 @@ class Moves:
         self._dims = list(dims)
         self.blocks = tuple(Block(combination, [row.length for row in source]) for combination in product(*parts))
 
-    def run(self, x: Tensor, fill: float, apply: Callable[[Tensor], Tensor], workspace: Workspace) -> Tensor:
+    def run(self, x: Tensor, fill: float, apply: Callable[[Tensor], Tensor]) -> Tensor:
         """The op on every block; ``apply`` takes slabs as a batch, without padding."""
         rows = features_last(x, self._dims)
         out: Tensor | None = None
@@ -124,14 +127,14 @@ class Moves:
             step = max(1, CHUNK // max(1, block.slab_positions() * _features(rows, len(self._dims))))
             for first in range(0, block.pieces, step):
                 count = min(step, block.pieces - first)
-                made = apply(self._slab(rows, block, first, count, fill, workspace))
+                made = apply(self._slab(rows, block, first, count, fill))
                 if out is None:
                     out = self._empty(made)
                 self._put(out, made, block, first, count)
         assert out is not None
         return out.permute(_inverse(_order(out.ndim, self._dims)))
 
-    def _slab(self, rows: Tensor, block: Block, first: int, count: int, fill: float, workspace: Workspace) -> Tensor:
+    def _slab(self, rows: Tensor, block: Block, first: int, count: int, fill: float) -> Tensor:
         axes = len(self._dims)
         if block.spans is not None:
             part = rows
@@ -139,7 +142,7 @@ class Moves:
                 part = part.narrow(axis, start, stop - start)
             return part.permute(_inverse(_order(part.ndim, self._dims)))
         flat = rows.reshape(-1, _features(rows, axes))
-        slab = block.gathered(flat, first, count, fill, workspace)
+        slab = block.gathered(flat, first, count, fill)
         pieces, inside = slab.shape[:axes], slab.shape[axes : 2 * axes]
         slab = slab.view(prod(pieces), *inside, *rows.shape[axes + 1 :])
         return slab.permute(_back_from_batch(slab.ndim, self._dims))
@@ -257,4 +260,4 @@ def _back_from_batch(ndim: int, dims: Sequence[int]) -> list[int]:
     return _inverse([0, *dims, *rest])
 
 
-__all__ = ["FILL", "Block", "Flat", "Moves", "Workspace", "features_last", "windows_of"]
+__all__ = ["FILL", "Block", "Flat", "Moves", "features_last", "windows_of"]

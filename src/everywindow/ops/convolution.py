@@ -74,7 +74,7 @@ class Convolution(Rule):
                 weight, bias = arguments_of(call, environment)
                 return convolution(pick(environment[source]), weight, bias, ones, zeros, ones, groups)
 
-            return at_positions
+            return Step(at_positions, copies=() if pick.trivial else (source,))
         moves = places.moves(before, after, ops)
         strides, dilations = [op.stride for op in ops.values()], [op.dilation for op in ops.values()]
 
@@ -85,9 +85,9 @@ class Convolution(Rule):
                 made: Tensor = convolution(slab, weight, bias, strides, [0] * len(ops), dilations, groups)
                 return made
 
-            return moves.run(environment[source], 0.0, apply, places.workspace)
+            return moves.run(environment[source], 0.0, apply)
 
-        return on_slabs
+        return Step(on_slabs, moves)
 
     def macs(self, call: Call) -> int:
         return per_item(call.shape) * prod(shape_of(call["weight"])[1:])

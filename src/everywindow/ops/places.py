@@ -22,7 +22,7 @@ from everywindow.geometry import (
     taken,
 )
 from everywindow.ops.aliasing import IN_PLACE, fills_first
-from everywindow.ops.blocks import Flat, Moves, Workspace
+from everywindow.ops.blocks import Flat, Moves
 from everywindow.ops.form import axis_dim
 from everywindow.ops.rule import Call, NotShared, Rule
 
@@ -32,8 +32,25 @@ Rows = tuple[Positions, ...]
 Environment = Mapping[fx.Node, Any]
 """The values computed so far, and the weights."""
 
-Step = Callable[[Environment], Any]
-"""Computes the value of a call from the values before it."""
+
+@dataclass(frozen=True)
+class Step:
+    """How a call is computed on shared values.
+
+    Attributes:
+        run: gives its value from the values before it.
+        moves: the blocks that it runs on, one after the other; None where it takes all positions in one call.
+        copies: inputs that are first copied to other positions.
+    """
+
+    run: Callable[[Environment], Any]
+    moves: Moves | None = None
+    copies: tuple[fx.Node, ...] = ()
+
+
+def passed_on(node: fx.Node) -> Step:
+    """A call that changes nothing."""
+    return Step(lambda environment: environment[node])
 
 
 @dataclass
@@ -43,13 +60,11 @@ class Places:
     Attributes:
         windows: windows per axis.
         stride: pixels between them.
-        workspace: memory for gathered slabs.
         dying: values with memory of their own that one call alone reads.
     """
 
     windows: tuple[int, ...]
     stride: tuple[int, ...]
-    workspace: Workspace = field(default_factory=Workspace)
     dying: set[fx.Node] = field(default_factory=set)
     _rows: dict[Any, Positions] = field(default_factory=dict)
     _moves: dict[Any, Any] = field(default_factory=dict)
@@ -172,12 +187,12 @@ def verbatim(call: Call, places: Places, after: Value) -> Step:
     copied = isinstance(first, fx.Node) and first in picks and not picks[first].trivial
     target = IN_PLACE[call.target] if (copied or first in places.dying) and fills_first(call.node) else call.target
 
-    def step(environment: Environment) -> Any:
+    def run(environment: Environment) -> Any:
         brought = {node: pick(environment[node]) for node, pick in picks.items()}
         args, kwargs = arguments(call, environment, brought)
         return target(*args, **kwargs)
 
-    return step
+    return Step(run, copies=tuple(node for node, pick in picks.items() if not pick.trivial))
 
 
-__all__ = ["Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "verbatim"]
+__all__ = ["Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "passed_on", "verbatim"]

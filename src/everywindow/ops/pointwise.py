@@ -11,7 +11,7 @@ from torch import fx, nn
 from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
-from everywindow.ops.places import Environment, Places, Step, Unchanged
+from everywindow.ops.places import Environment, Places, Step, Unchanged, passed_on
 from everywindow.ops.rule import (
     Call,
     MixesBatch,
@@ -203,10 +203,10 @@ class Identity(Rule):
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source, dtype = call.inputs[0], call.node.meta["dtype"]
 
-        def step(environment: Environment) -> Any:
+        def run(environment: Environment) -> Any:
             return environment[source].to(dtype)
 
-        return step
+        return Step(run)
 
 
 class Dropout(Rule):
@@ -231,8 +231,7 @@ class Dropout(Rule):
         return replace(mapped, node=emit.module(path, kind, mapped.node))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
-        source = call.inputs[0]
-        return lambda environment: environment[source]
+        return passed_on(call.inputs[0])
 
 
 def _dropout_module(target: Any, node: fx.Node, p: float) -> nn.Module:

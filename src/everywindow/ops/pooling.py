@@ -77,10 +77,10 @@ def _pooled(call: Call, places: Places, after: Value, ops: LocalOps, apply: Call
     source = call.inputs[0]
     moves = places.moves(call.value(source), after, ops)
 
-    def step(environment: Environment) -> Tensor:
-        return moves.run(environment[source], float("-inf"), apply, places.workspace)
+    def run(environment: Environment) -> Tensor:
+        return moves.run(environment[source], float("-inf"), apply)
 
-    return step
+    return Step(run, moves)
 
 
 def _sums(
@@ -108,15 +108,15 @@ def _sums(
             slab = fn.box_sum(slab, dim, op.kernel, op.dilation, op.stride)
         return slab
 
-    def step(environment: Environment) -> Tensor:
-        total = moves.run(environment[source], 0.0, apply, places.workspace)
+    def run(environment: Environment) -> Tensor:
+        total = moves.run(environment[source], 0.0, apply)
         if divisor is not None:
             return total / divisor
         for dim, share in shares:
             total = total / share.to(total).reshape([-1] + [1] * (total.ndim - 1 - dim))
         return total
 
-    return step
+    return Step(run, moves)
 
 
 def _per_position(row: Positions, counts: list[int]) -> Tensor:
@@ -267,7 +267,7 @@ class AdaptiveMaxPooling(AdaptivePooling):
             return slab
 
         pooled = _pooled(call, places, after, bins, apply)
-        return lambda environment: (pooled(environment),)
+        return Step(lambda environment: (pooled.run(environment),), pooled.moves)
 
     def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
         return _boxes(emit, x, placed)

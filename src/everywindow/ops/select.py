@@ -14,7 +14,7 @@ from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place, physical_dim
 from everywindow.ops.local import after_local, extents_after, place
-from everywindow.ops.places import Environment, Places, Step, Unchanged, verbatim
+from everywindow.ops.places import Environment, Places, Step, Unchanged, passed_on, verbatim
 from everywindow.ops.pointwise import join_records
 from everywindow.ops.reduce import reduced_map, reduced_value
 from everywindow.ops.rule import (
@@ -67,8 +67,7 @@ class Slice(Rule):
     def share(self, call: Call, places: Places, after: Value) -> Step:
         value, dim = self._input(call)
         if has_batch(value.layout[dim]):
-            source = call.inputs[0]
-            return lambda environment: environment[source]
+            return passed_on(call.inputs[0])
         if not is_space(value.layout[dim]):
             return verbatim(call, places, after)
         return _picked(call, places, after, {dim: self._op(call, dim)}, 0.0)
@@ -91,10 +90,10 @@ def _picked(call: Call, places: Places, after: Value, ops: dict[int, LocalOp], f
     source = call.inputs[0]
     pick = places.picks(call.value(source), after, ops)
 
-    def step(environment: Environment) -> Any:
+    def run(environment: Environment) -> Any:
         return pick(environment[source], fill)
 
-    return step
+    return Step(run, copies=() if pick.trivial else (source,))
 
 
 def cropped(emit: Emitter, mapped: Mapped, dim: int, op: LocalOp, value: Value) -> Mapped:
@@ -288,4 +287,4 @@ class Item(Rule):
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source, index = call.node.args
-        return lambda environment: environment[source][index]
+        return Step(lambda environment: environment[source][index])

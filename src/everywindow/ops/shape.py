@@ -41,10 +41,10 @@ class Reshape(Rule):
             raise NotShared("a flattened map is taken apart")
         change = rearrangement(grouping.before, grouping.after)
 
-        def step(environment: Environment) -> Any:
+        def run(environment: Environment) -> Any:
             return fn.rearrange(environment[source], change.splits, change.order, change.groups)
 
-        return step
+        return Step(run)
 
 
 def _grouping(call: Call, value: Value) -> Regrouping:

@@ -1,5 +1,33 @@
 """The crops' own numbers with shared computation: which calls are shared, and the steps that compute them."""
 
-from everywindow.sharing.program import Program, build, constants
+from everywindow.costing import window_macs
+from everywindow.sharing.kept import program_for
+from everywindow.sharing.program import Ends, Program, SharedStep, build, constants
+from everywindow.sharing.work import (
+    Work,
+    frontier_elements,
+    program_macs,
+    rest_calls,
+    rest_peak,
+    shared_peak,
+    shared_work,
+    window_work,
+)
 
-__all__ = ["Program", "build", "constants"]
+__all__ = [
+    "Ends",
+    "Program",
+    "SharedStep",
+    "Work",
+    "build",
+    "constants",
+    "frontier_elements",
+    "program_for",
+    "program_macs",
+    "rest_calls",
+    "rest_peak",
+    "shared_peak",
+    "shared_work",
+    "window_macs",
+    "window_work",
+]

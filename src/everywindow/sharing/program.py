@@ -35,16 +35,23 @@ class SharedStep:
     """One call on shared values.
 
     Attributes:
-        node: the call.
-        run: computes its value from those before.
+        call: the call, with the records of its inputs.
+        index: how many calls are shared up to and with this one.
+        how: how it is computed.
         value: the record of its (first) output.
         frees: the shared values that nobody reads after it.
     """
 
-    node: fx.Node
-    run: Step
+    call: Call
+    index: int
+    how: Step
     value: Value
     frees: tuple[fx.Node, ...]
+
+    @property
+    def node(self) -> fx.Node:
+        """The call's node."""
+        return self.call.node
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Program:
         """The frontier's values for the pixels ``[C, *size]`` of the rectangle."""
         environment: dict[fx.Node, Any] = {**constants, self.network.image: self._image(image)}
         for step in self.steps:
-            environment[step.node] = step.run(environment)
+            environment[step.node] = step.how.run(environment)
             for node in step.frees:
                 del environment[node]
         return {node: environment[node] for node in self.frontier}
@@ -205,9 +212,11 @@ class _Builder:
     def _with_frees(self, steps: Sequence[fx.Node], frontier: Sequence[fx.Node]) -> tuple[SharedStep, ...]:
         last = _last_uses(steps)
         kept = set(frontier)
+        order = {node: index for index, node in enumerate(self.done, start=1)}
         return tuple(
             SharedStep(
-                node,
+                Call(node, self.values),
+                order[node],
                 self.done[node],
                 _single(self.values[node]),
                 tuple(dead for dead in last.get(node, ()) if dead in self.shared and dead not in kept),

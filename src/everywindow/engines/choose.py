@@ -1,0 +1,88 @@
+"""Which engine answers a mode, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from everywindow.convert import FullyConvolutional, converted
+from everywindow.costing import crops_macs, fcn_macs
+from everywindow.engines.forecast import Forecast, forecast
+from everywindow.engines.measured import measured_seconds
+from everywindow.engines.prepare import Prepared, unproved
+from everywindow.errors import ConversionError
+from everywindow.geometry import WindowGrid
+from everywindow.graph import Network, records
+
+WORTH = 0.93
+"""Sharing is taken where it is predicted to need at most this share of the time of the crops."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine.
+
+    Attributes:
+        engine: ``"crops"``, ``"fcn"`` or ``"exact"``.
+        reason: why this one.
+        fcn: the converted network, for ``fcn``.
+        share: how many calls are shared at most, for ``exact``.
+        forecast: predicted seconds; None where nothing was predicted.
+    """
+
+    engine: str
+    reason: str
+    fcn: FullyConvolutional | None = None
+    share: int | None = None
+    forecast: Forecast | None = None
+
+
+def choose(prepared: Prepared, grid: WindowGrid, mode: str) -> Choice:
+    """The engine for a mode.
+
+    Raises:
+        ConversionError: ``mode="fcn"`` and the network has no plain conversion.
+    """
+    if mode == "crops":
+        return Choice("crops", "asked for")
+    if prepared.network is None:
+        if mode == "fcn":
+            raise ConversionError("network", prepared.why_not, "mode='crops' scores each window by itself")
+        return Choice("crops", f"windows one by one: {prepared.why_not}")
+    if mode == "fcn":
+        return Choice("fcn", "asked for", converted(prepared.network, grid.stride))
+    doubt = unproved(prepared)
+    if doubt is not None:
+        return Choice("crops", f"windows one by one: {doubt}")
+    return _exact(prepared, prepared.network, grid)
+
+
+def _exact(prepared: Prepared, network: Network, grid: WindowGrid) -> Choice:
+    """The fastest of what is proved to equal the crops."""
+    if grid.total == 1:
+        return Choice("crops", "there is one window")
+    predicted = forecast(network, grid, prepared.device, prepared.dtype)
+    known = measured_seconds(network, grid)
+    crops = known.get("crops", predicted.crops)
+    exact = known.get("exact", predicted.exact)
+    fcn = _provably_equal(network, grid)
+    if fcn is not None:
+        share = fcn_macs(fcn.maps, grid) / max(1, crops_macs(network, grid))
+        if known.get("fcn", predicted.crops * share) <= min(crops, exact):
+            return Choice("fcn", "one pass is proved to equal the crops", fcn, forecast=predicted)
+    if exact > WORTH * crops:
+        gain = predicted.crops / predicted.exact
+        return Choice(
+            "crops", f"windows one by one: sharing would gain too little ({gain:.2f} times)", None, 0, predicted
+        )
+    gain = f"predicted {crops / exact:.1f} times as fast as the windows one by one"
+    return Choice("exact", f"what windows share is computed once: {gain}", None, predicted.share, predicted)
+
+
+def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:
+    """The converted network, where its scores are proved to be those of the crops."""
+    if not records(network).verdict.exact:
+        return None
+    try:
+        return converted(network, grid.stride)
+    except ConversionError:
+        return None

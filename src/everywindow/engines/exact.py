@@ -1,0 +1,132 @@
+"""The crops' own numbers, with what windows share computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from everywindow.engines.memory import require_fits
+from everywindow.engines.output import Output, picked, score_vectors
+from everywindow.engines.progress import Progress
+from everywindow.geometry import Span, WindowGrid, rectangles, times
+from everywindow.graph import Network
+from everywindow.sharing import Program, frontier_elements, rest_peak, shared_peak
+from everywindow.sharing import constants as constants_of
+
+BATCH_ELEMENTS = 2**23
+"""Values that a batch of windows holds at a time behind the shared part, as far as memory allows."""
+
+LARGEST_BATCH = 1024
+"""Windows in a batch, at most."""
+
+SCRATCH = 1.25
+"""Memory that the routines take in all, over that of the values themselves."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How the windows of an image are cut.
+
+    Attributes:
+        rectangles: per rectangle and axis the windows.
+        programs: how a rectangle of a size is scored.
+        batch: windows at a time behind the shared part.
+        peak: bytes that are projected to exist at one time.
+    """
+
+    rectangles: tuple[tuple[Span, ...], ...]
+    programs: dict[tuple[int, ...], Program]
+    batch: int
+    peak: int
+
+    @property
+    def largest(self) -> Program:
+        """The program of the largest rectangle."""
+        return self.programs[max(self.programs, key=prod)]
+
+
+def run_exact(
+    network: Network,
+    pixels: Tensor,
+    grid: WindowGrid,
+    batches: Batches,
+    *,
+    output: Output = None,
+    progress: bool | None = None,
+) -> Tensor:
+    """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``.
+
+    Raises:
+        InputError: the output is no score vector.
+    """
+    scores: Tensor | None = None
+    with torch.inference_mode(), Progress(grid.total, "exact", progress) as bar:
+        weights = constants_of(network)
+        for rectangle in batches.rectangles:
+            program = batches.programs[_counts(rectangle)]
+            shared = program.shared(_region(pixels, grid, rectangle), weights)
+            for members in _members(program.windows, batches.batch, pixels.device):
+                outputs = program.scored(shared, weights, members)
+                vectors = score_vectors(picked(outputs, output), len(members))
+                if scores is None:
+                    scores = vectors.new_empty((*grid.counts, vectors.shape[1]))
+                places = [members[:, axis] + first for axis, (first, _) in enumerate(rectangle)]
+                scores[tuple(places)] = vectors
+                bar.update(len(members))
+    assert scores is not None
+    return scores.movedim(-1, 0).contiguous()
+
+
+def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, build: Any) -> Batches:
+    """Rectangles of windows, as few as fit into ``limit`` bytes by halving; ``build`` makes a size's program.
+
+    Raises:
+        InputError: not even a single window fits.
+    """
+
+    def peak(counts: tuple[int, ...]) -> int:
+        return projected_peak(build(counts), itemsize)
+
+    cut = rectangles(grid.counts, lambda counts: peak(counts) <= limit)
+    programs = {counts: build(counts) for counts in {_counts(rectangle) for rectangle in cut}}
+    most = max(peak(counts) for counts in programs)
+    require_fits(limit, most, f"a window of {times(grid.window)}")
+    largest = programs[max(programs, key=prod)]
+    batch = min(_batch(program, limit, itemsize) for program in programs.values())
+    return Batches(tuple(cut), programs, batch, max(most, _held(largest, batch, itemsize)))
+
+
+def projected_peak(program: Program, itemsize: int) -> int:
+    """Bytes that a program takes, with one window at a time behind the shared part."""
+    return max(int(shared_peak(program) * itemsize * SCRATCH), _held(program, 1, itemsize))
+
+
+def _held(program: Program, batch: int, itemsize: int) -> int:
+    return int((frontier_elements(program) + batch * rest_peak(program)) * itemsize * SCRATCH)
+
+
+def _batch(program: Program, limit: int, itemsize: int) -> int:
+    each = max(1, rest_peak(program))
+    room = int(limit / SCRATCH / itemsize) - frontier_elements(program)
+    return max(1, min(LARGEST_BATCH, BATCH_ELEMENTS // each, room // each))
+
+
+def _counts(rectangle: Sequence[Span]) -> tuple[int, ...]:
+    return tuple(stop - first for first, stop in rectangle)
+
+
+def _region(pixels: Tensor, grid: WindowGrid, rectangle: Sequence[Span]) -> Tensor:
+    """The pixels of a rectangle of windows."""
+    spans = zip(rectangle, grid.stride, grid.window, strict=True)
+    return pixels[(slice(None), *(slice(a * step, (b - 1) * step + size) for (a, b), step, size in spans))]
+
+
+def _members(counts: tuple[int, ...], batch: int, device: torch.device) -> Iterator[Tensor]:
+    """The places of all windows of a rectangle, in batches."""
+    everyone = torch.cartesian_prod(*(torch.arange(count, device=device) for count in counts))
+    yield from everyone.reshape(-1, len(counts)).split(batch)

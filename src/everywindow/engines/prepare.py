@@ -1,0 +1,94 @@
+"""A network as the engines need it: captured for a device and a dtype."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from everywindow.errors import CaptureError, IndependenceError, InputError
+from everywindow.geometry import Reason
+from everywindow.graph import Network, captured, precision, records
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network as the engines need it.
+
+    Attributes:
+        module: on the device and in the dtype of the scan.
+        network: its graph; None where it cannot be captured.
+        why_not: why it cannot be captured.
+        device, dtype: of the scan.
+    """
+
+    module: nn.Module
+    network: Network | None
+    why_not: str
+    device: torch.device
+    dtype: torch.dtype
+
+
+def prepare(
+    module: nn.Module,
+    window: tuple[int, ...],
+    channels: int,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> Prepared:
+    """Capture a network for a device and dtype (by default its own).
+
+    Raises:
+        InputError: no such device or dtype.
+        IndependenceError: the network mixes the items of a batch, or gives another result each time.
+    """
+    own_dtype, own_device = precision(module)
+    wanted = _device(device, own_device), _dtype(dtype, own_dtype)
+    if wanted != (own_device, own_dtype):
+        module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
+    try:
+        network: Network | None = captured(module, window, channels)
+        why_not = ""
+    except IndependenceError:
+        raise
+    except CaptureError as error:
+        network, why_not = None, str(error)
+    if network is not None:
+        records(network)
+    return Prepared(module, network, why_not, *wanted)
+
+
+def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:
+    """The network's stride; the window where the network cannot be captured."""
+    return records(prepared.network).network_stride if prepared.network is not None else window
+
+
+def unproved(prepared: Prepared) -> str | None:
+    """Why windows may not share a batch; None where the graph proves that they may."""
+    if prepared.network is None:
+        return prepared.why_not
+    reason: Reason | None = records(prepared.network).unproved
+    return None if reason is None else f"{reason.layer}: {reason.why}"
+
+
+def _device(given: str | torch.device | None, own: torch.device) -> torch.device:
+    if given is None:
+        return own
+    try:
+        device = torch.device(given)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
+    return device
+
+
+def _dtype(given: str | torch.dtype | None, own: torch.dtype) -> torch.dtype:
+    if given is None:
+        return own
+    found = getattr(torch, given, None) if isinstance(given, str) else given
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise InputError("dtype", f"{given!r} is no floating-point type", "use 'float32' or 'float64'")
+    return found

@@ -1,0 +1,181 @@
+"""What a program computes and holds, counted before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from torch import fx
+
+from everywindow.costing import window_macs
+from everywindow.geometry import Value
+from everywindow.graph import records
+from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, rule_for
+from everywindow.sharing.program import Program, SharedStep
+
+COPY = "copy"
+"""The kind of a call that moves values and multiplies nothing."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One call, or one block of it.
+
+    Attributes:
+        kind: ``"conv"``, ``"depthwise"``, ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
+        macs: mult-adds.
+        size: positions along an axis of the pieces that it makes, averaged over the axes.
+        channels: channels that go into one output.
+        elements: values read and written.
+        gathered: values brought to other positions first.
+    """
+
+    kind: str
+    macs: int
+    size: float
+    channels: int
+    elements: int
+    gathered: int = 0
+
+
+def window_work(call: Call) -> Work:
+    """A call on one whole window."""
+    kind, channels = _kind(call)
+    sides = call.shape[2:] if kind in ("conv", "depthwise") else ()
+    computes = kind != COPY or is_fresh(call.target)
+    touched = (_elements(call.node) + sum(map(_elements, call.inputs))) if computes else 0
+    return Work(kind, window_macs(call), _side(sides), channels, touched)
+
+
+def shared_work(step: SharedStep, program: Program) -> list[Work]:
+    """A call on the shared values of a rectangle, block by block."""
+    call = step.call
+    kind, channels = _kind(call)
+    rows = program.places.rows(step.value)
+    positions = prod(row.n for row in rows)
+    made = prod(row.length for row in rows)
+    features = _elements(step.node) // positions
+    macs = window_macs(call) // positions
+    copied = sum(shared_elements(program, node) for node in step.how.copies)
+    if step.how.moves is None:
+        read = sum(shared_elements(program, node) for node in call.inputs)
+        computes = kind != COPY or is_fresh(call.target)
+        return [Work(kind, macs * made, 64.0, channels, (read + made * features) * computes, copied)]
+    source = features_of(call.inputs[0], program)
+    found = []
+    for block in step.how.moves.blocks:
+        segments = [part.segment for part in block.parts]
+        size = prod(segment.size for segment in segments)
+        gathered = 0 if block.spans is not None else prod(block.slab_shape) * source
+        side = _side([segment.length for segment in segments])
+        found.append(Work(kind, macs * size, side, channels, 2 * size * features, gathered))
+    return found
+
+
+def features_of(node: fx.Node, program: Program) -> int:
+    """Values at one position of a shared value."""
+    value = records(program.network).values[node]
+    record = value[0] if isinstance(value, tuple) else value
+    assert isinstance(record, Value)
+    return _elements(node) // prod(record.axis(axis).n for axis in range(len(record.axes)))
+
+
+def shared_elements(program: Program, node: fx.Node) -> int:
+    """Values that a shared value holds for all windows of the rectangle."""
+    value = records(program.network).values[node]
+    record = value[0] if isinstance(value, tuple) else value
+    assert isinstance(record, Value)
+    return features_of(node, program) * prod(row.length for row in program.places.rows(record))
+
+
+def rest_calls(program: Program) -> Iterator[Call]:
+    """The calls on whole windows."""
+    values = records(program.network).values
+    for node in program.rest:
+        if "shape" in node.meta and any(values[source] is not None for source in node.all_input_nodes):
+            yield Call(node, values)
+
+
+def program_macs(program: Program) -> int:
+    """Mult-adds of the whole rectangle."""
+    shared = sum(work.macs for step in program.steps for work in shared_work(step, program))
+    return shared + prod(program.windows) * sum(window_macs(call) for call in rest_calls(program))
+
+
+def shared_peak(program: Program) -> int:
+    """Most values that exist at one time while the shared ones are computed, gathered slabs included."""
+    held = {program.network.image: shared_elements(program, program.network.image)}
+    peak = 0
+    for step in program.steps:
+        own = shared_elements(program, step.node) if is_fresh(step.node.target) or step.how.moves else 0
+        extra = sum(shared_elements(program, node) for node in step.how.copies) + _scratch(step, program)
+        held[step.node] = own
+        peak = max(peak, sum(held.values()) + extra)
+        for node in step.frees:
+            held.pop(node, None)
+    return max(peak, sum(held.values()))
+
+
+def frontier_elements(program: Program) -> int:
+    """Values that are kept to be taken apart into windows."""
+    return sum(shared_elements(program, node) for node in program.frontier)
+
+
+def rest_peak(program: Program) -> int:
+    """Most values that one window takes behind the frontier."""
+    last: dict[fx.Node, int] = {}
+    order = list(program.rest)
+    for index, node in enumerate(order):
+        last[node] = index
+        for source in node.all_input_nodes:
+            last[source] = index
+    held = {node: _elements(node) for node in program.frontier}
+    peak = sum(held.values())
+    for index, node in enumerate(order):
+        held[node] = _elements(node) if is_fresh(node.target) else 0
+        peak = max(peak, sum(held.values()))
+        for dead in [one for one in held if last.get(one, index) <= index]:
+            del held[dead]
+    return peak
+
+
+def _scratch(step: SharedStep, program: Program) -> int:
+    """Slabs gathered at a time, and what is made of them before it is put into place."""
+    if step.how.moves is None:
+        return 0
+    source = features_of(step.node.all_input_nodes[0], program)
+    most = 0
+    for block in step.how.moves.blocks:
+        slab = prod(block.slab_shape) * source
+        made = prod(part.segment.size for part in block.parts) * features_of(step.node, program)
+        pieces = block.pieces if block.spans is None else 1
+        share = min(1.0, max(1 / pieces, CHUNK / max(1, slab)))
+        most = max(most, int(share * (made + (slab if block.spans is None else 0))))
+    return most
+
+
+def _kind(call: Call) -> tuple[str, int]:
+    """How a call's mult-adds run, and how many channels go into one output."""
+    rule = rule_for(call.target)
+    if rule is None or not rule.macs(call):
+        return COPY, 1
+    if not isinstance(rule, Convolution):
+        return "product", max(1, rule.macs(call) * BATCH // prod(call.shape))
+    out, channels, *kernel = call["weight"].meta["shape"]
+    if channels == 1 and call["groups"] > 1:
+        return "depthwise", 1
+    return ("product" if prod(kernel) == 1 else "conv"), min(channels, out // call["groups"])
+
+
+def _elements(node: fx.Node) -> int:
+    """Values of a node for one window."""
+    shape = node.meta.get("shape")
+    if shape is None:
+        return 0
+    listed = shape if isinstance(shape, list) else [shape]
+    return sum(prod(one) for one in listed) // BATCH
+
+
+def _side(lengths: Sequence[int]) -> float:
+    return prod(lengths) ** (1 / len(lengths)) if lengths else 64.0
