@@ -1,6 +1,7 @@
 """Small random classifiers in one, two and three dimensions, as Hypothesis strategies.
 
-Every network drawn here is one that converts. Whether a layer fits is found by running it.
+Every network drawn here is one that converts, unless ``wide`` layers are asked for, which only the exact engine and
+crops take. Whether a layer fits is found by running it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trial_weights import positive_twin, with_trial_weights
+from wide_layers import FUNCTIONS, PADDING, Attention, Embedding, SqueezeExcite, Then, View
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -308,9 +310,44 @@ def _channels_last(b: _Builder) -> None:
     b.add(block)
 
 
-def _body(b: _Builder) -> None:
+def _function(b: _Builder) -> None:
+    b.add(Then(b.draw(st.sampled_from([name for name in FUNCTIONS if b.padded or name not in PADDING]))))
+
+
+def _whole_window(b: _Builder) -> None:
+    """A statistic over the window's positions."""
+    groups = b.draw(st.sampled_from([g for g in (1, 2, b.channels) if b.channels % g == 0]))
+    choices: list[Callable[[], nn.Module]] = [
+        lambda: SqueezeExcite(b.channels),
+        lambda: nn.GroupNorm(groups, b.channels),
+        lambda: b.kind("InstanceNorm")(b.channels, affine=True),
+        lambda: nn.LayerNorm([b.channels, *b.size]),
+        lambda: b.kind("AdaptiveAvgPool")(tuple(max(1, n - b.draw(st.integers(0, 3))) for n in b.size)),
+    ]
+    if prod(b.size) <= 150:
+        choices.append(lambda: Attention(b.channels))
+    b.add(b.draw(st.sampled_from(choices))())
+
+
+def _embedding(b: _Builder) -> None:
+    """A constant over all axes, or over some."""
+    shape = (b.channels if b.flag() else 1, *(n if b.flag() else 1 for n in b.size))
+    b.add(Embedding(shape, b.flag()))
+
+
+def _transposed(b: _Builder) -> None:
+    b.add(b.kind("ConvTranspose")(b.channels, b.draw(st.integers(1, 3)), 2, 2))
+
+
+WIDE = [_function, _function, _whole_window, _embedding, _transposed]
+"""Layers that only the exact engine and crops take."""
+
+
+def _body(b: _Builder, wide: bool = False) -> None:
     layers = [_conv, _conv, _max_pool, _average_pool, _pad, _residual, _concat, _shuffle, _channels_last]
-    for _ in range(b.draw(st.integers(1, 4))):
+    if wide:
+        layers = [*layers, *WIDE]
+    for _ in range(b.draw(st.integers(2 if wide else 1, 4))):
         b.draw(st.sampled_from(layers))(b)
         if b.flag():
             b.add(b.kind("BatchNorm")(b.channels))
@@ -355,6 +392,11 @@ def _flat_head(b: _Builder) -> None:
     _fully_connected(b)
 
 
+def _view_head(b: _Builder) -> None:
+    b.add(View(b.value.shape[1:]))
+    _fully_connected(b)
+
+
 def _global_head(b: _Builder) -> None:
     dims = tuple(range(2, b.axes + 2))
     negative = tuple(range(-1, -b.axes - 1, -1))
@@ -380,7 +422,9 @@ def _convolutional_head(b: _Builder) -> None:
 
 
 @st.composite
-def networks(draw: Draw, axes: int | None = None, padded: bool | None = None, monotone: bool = False) -> Example:
+def networks(
+    draw: Draw, axes: int | None = None, padded: bool | None = None, monotone: bool = False, wide: bool = False
+) -> Example:
     """A network with test weights.
 
     Args:
@@ -388,13 +432,15 @@ def networks(draw: Draw, axes: int | None = None, padded: bool | None = None, mo
         axes: number of spatial axes, 1 to 3; any by default.
         padded: whether layers may look outside the window; either by default.
         monotone: only layers that increase in every input, with the weights of ``positive_twin``.
+        wide: also layers that look at the whole window or count positions from its corner.
     """
     axes = draw(st.sampled_from([1, 2, 2, 2, 3])) if axes is None else axes
     padded = draw(st.booleans()) if padded is None else padded
     b = _Builder(draw, axes, padded, monotone)
-    _body(b)
+    _body(b, wide)
     flat = prod((b.channels, *b.size)) <= 1200
-    draw(st.sampled_from([_flat_head, _flat_head, _global_head, _convolutional_head] if flat else [_global_head]))(b)
+    heads = [_flat_head, _flat_head, _global_head, _convolutional_head] if flat else [_global_head]
+    draw(st.sampled_from([*heads, _view_head] if wide and flat else heads))(b)
     if not monotone and b.value.ndim == 2:
         ends: list[Callable[[], nn.Module]] = [nn.Identity, lambda: nn.Softmax(1), lambda: nn.LogSoftmax(-1)]
         b.add(draw(st.sampled_from(ends))())
