@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +105,7 @@ def test_scan_json_has_the_box_in_pixels_of_the_given_image(
     middle = [(a + b) / 2 for a, b in zip(found["start"], found["exclusive_stop"], strict=True)]
     assert middle == pytest.approx([20.5, 33.5], abs=0.51)
     assert record["files"] == [str(tmp_path / "m.npz")]
-    assert record["plan"]["mode"] == record["mode"]
+    assert record["plan"]["mode"] == record["mode"] == "exact"
     assert "strongest" in ran.err
 
 
@@ -115,14 +116,30 @@ def test_a_folder_gets_map_and_heat_map(command: Any, bundle: str, photo: str, t
     assert sorted(p.name for p in (tmp_path / out).iterdir()) == ["heatmap.png", "map.npz"]
 
 
-def test_padded_network_is_scanned_as_crops_and_fcn_names_the_reason(
+def test_padded_network_is_scanned_exactly_and_fcn_names_the_reason(
     command: Any, padded: str, photo: str, tmp_path: Path
 ) -> None:
     args = ("scan", photo, "--model", padded, "--stride", 4, "--json", "--out", tmp_path / "m.npz")
-    crops, fcn = command(*args).json, command(*args, "--mode", "fcn").json
+    exact, crops, fcn = (command(*args, *mode).json for mode in ((), ("--mode", "crops"), ("--mode", "fcn")))
+    assert (exact["mode"], exact["exact"]) == ("exact", True)
+    assert exact["plan"]["engine"] in ("exact", "crops")
     assert (crops["mode"], crops["exact"]) == ("crops", True)
     assert (fcn["mode"], fcn["exact"]) == ("fcn", False)
     assert fcn["reasons"][0][0] == "0"
+
+
+def test_scan_says_how_the_map_was_computed(command: Any, bundle: str, padded: str, photo: str, tmp_path: Path) -> None:
+    out = ("--out", tmp_path / "m.npz")
+    text = command("scan", photo, "--model", padded, "--stride", 4, *out).out
+    reason = command("scan", photo, "--model", padded, "--stride", 4, *out, "--json").json["plan"]["reason"]
+    assert re.search(r"mode: +exact: equals the crops", text)
+    assert re.search(r"computed: +" + re.escape(reason.split(":")[0]), text)
+    asked = command("scan", photo, "--model", padded, "--mode", "crops", *out).out
+    assert "windows one by one\n" in asked
+    asked = command("scan", photo, "--model", padded, "--mode", "fcn", *out).out
+    assert "fcn, not exact: 0 (" in asked
+    assert "in one pass\n" in asked
+    assert "computed:" in command("info", tmp_path / "m.npz").out
 
 
 def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None:
@@ -131,7 +148,10 @@ def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None
     assert "same top class" in ran.out
     assert "fcn is not exact: 0 (" in ran.out
     record = command("compare", photo, "--model", padded, "--stride", 4, "--json").json
-    assert [run["mode"] for run in record["runs"]][:2] == ["crops", "fcn"]
+    assert [run["mode"] for run in record["runs"]] == ["crops", "fcn", "exact"]
+    crops, fcn, exact = record["runs"]
+    assert exact["exact"]
+    assert exact["relative_difference"] < 1e-4 < fcn["relative_difference"]
     assert record["windows"] == 9 * 14
 
 

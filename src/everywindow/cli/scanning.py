@@ -32,8 +32,10 @@ BOTH = ("map.npz", "heatmap.png")
 @click.option(
     "--mode",
     type=click.Choice(["exact", "fcn", "crops"]),
-    help="crops: each window by itself. fcn: all in one pass.  [default: fcn where it is proved to equal "
-    "the crops, else crops]",
+    default="exact",
+    show_default=True,
+    help="exact: the crops' own numbers, computing once what windows share. fcn: the converted network in one pass; "
+    "near, where the network pads. crops: each window by itself.",
 )
 @click.option(
     "--class",
@@ -56,7 +58,7 @@ def scan(
     weights: str | None,
     window: Any,
     trust: bool,
-    mode: str | None,
+    mode: str,
     klass: str | None,
     outs: tuple[str, ...],
     console: Console,
@@ -105,7 +107,7 @@ def compare(
     console: Console,
     **options: Any,
 ) -> None:
-    """Run all modes on IMAGE: differences from the crops, agreement of the top class, seconds."""
+    """Run crops, fcn and exact on IMAGE: differences from the crops, agreement of the top class, seconds."""
     from everywindow import api
 
     classifier = load_model(model, weights, window, trust)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from everywindow.report import Peak, ScoreMap
 
+HOW = {"crops": "windows one by one", "fcn": "in one pass", "exact": "what windows share once"}
+
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
 
@@ -24,7 +26,8 @@ def map_text(m: ScoreMap, peak: Peak) -> str:
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
         ("strongest", f"{peak.name}: {unit} {peak.probability:.4f} at {_box(m, peak)}"),
-        ("mode", f"{m.mode}, {m.verdict.summary()}"),
+        ("mode", m.verdict.summary() if m.mode == "exact" else f"{m.mode}, {m.verdict.summary()}"),
+        *_computed(m),
         ("time", f"{m.seconds:.2f} s"),
     ]
     label = max(len(name) for name, _ in lines)
@@ -59,6 +62,18 @@ def map_record(m: ScoreMap, peak: Peak) -> dict[str, Any]:
         },
         "plan": m.plan_record(),
     }
+
+
+def _computed(m: ScoreMap) -> list[tuple[str, str]]:
+    """Which engine ran and why, where sharing ended, and what else the plan notes; nothing where there is no plan."""
+    plan = m.plan_record() or {}
+    if not plan:
+        return []
+    asked = plan["reason"] == "asked for"
+    how = HOW[plan["engine"]] if asked else plan["reason"]
+    ends = [f"sharing ends at {plan['ends']}"] if plan.get("ends") else []
+    lines = [how, *ends, *plan.get("notes", ())]
+    return [("computed", lines[0]), *(("", line) for line in lines[1:])]
 
 
 def _image(m: ScoreMap) -> str:

@@ -12,7 +12,7 @@ from everywindow.cli.options import Console, json_option
 @click.option("--seed", default=0, show_default=True, help="Another seed trains another network.")
 @json_option
 def demo(out: str, seed: int, console: Console) -> None:
-    """Train a face classifier, convert it, find a face in a photograph, and prove the map."""
+    """Train two face classifiers, with and without padding, and find a face with each in all three modes."""
     from everywindow.demo import run
 
     console.result(run(out, seed, console.say))
