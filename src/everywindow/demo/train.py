@@ -1,4 +1,4 @@
-"""Train the demo's classifier: is this window of 25×25 pixels a face?"""
+"""Train the demo's classifiers: is this window of 25×25 pixels a face?"""
 
 from __future__ import annotations
 
@@ -18,21 +18,31 @@ CANDIDATES, KEPT = 8_000, 1_000
 RATE, DECAY = 2e-3, 1e-2
 
 
-def network() -> nn.Sequential:
-    """Two blocks of convolution without padding, then fully connected layers: the classic classifier of one size.
-
-    Pooling stands before the activation, which then has a quarter of the values to do; the result is the same.
-    """
-    return nn.Sequential(
-        *(nn.Conv2d(1, 16, 4, bias=False), nn.BatchNorm2d(16), nn.MaxPool2d(2), nn.ReLU()),
-        *(nn.Conv2d(16, 32, 4, bias=False), nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.ReLU()),
-        *(nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * 4 * 4, 64), nn.ReLU()),
-        *(nn.Dropout(0.5), nn.Linear(64, len(CLASSES))),
-    )
+def unpadded() -> nn.Sequential:
+    """The classic classifier of one size: no layer pads, so one pass gives what the windows give one by one."""
+    return nn.Sequential(*_block(1, 16, kernel=4), *_block(16, 32, kernel=4), *_head(32 * 4 * 4))
 
 
-def train(seed: int, say: Callable[[str], None] = lambda line: None) -> nn.Sequential:
-    """The network, trained from nothing; the same seed gives the same one.
+def padded() -> nn.Sequential:
+    """As networks in use are built: each convolution pads with zeros, at the border of each window."""
+    return nn.Sequential(*_block(1, 16, kernel=3, padding=1), *_block(16, 32, kernel=3, padding=1), *_head(32 * 6 * 6))
+
+
+def _block(inputs: int, outputs: int, kernel: int, padding: int = 0) -> tuple[nn.Module, ...]:
+    """Pooling stands before the activation, which then has a quarter of the values to do; the result is the same."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=padding, bias=False)
+    return convolution, nn.BatchNorm2d(outputs), nn.MaxPool2d(2), nn.ReLU()
+
+
+def _head(inputs: int, hidden: int = 64) -> tuple[nn.Module, ...]:
+    first, last = nn.Linear(inputs, hidden), nn.Linear(hidden, len(CLASSES))
+    return nn.Flatten(), nn.Dropout(0.5), first, nn.ReLU(), nn.Dropout(0.5), last
+
+
+def train(
+    build: Callable[[], nn.Sequential], seed: int, say: Callable[[str], None] = lambda line: None
+) -> nn.Sequential:
+    """A network, trained from nothing; the same seed gives the same one.
 
     In rounds: after each, windows of the photographs that the network takes for faces join the
     negatives, for random windows are mostly too easy to learn from.
@@ -42,7 +52,7 @@ def train(seed: int, say: Callable[[str], None] = lambda line: None) -> nn.Seque
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         # Channels last trains these small images in half the time.
-        net = _laid_out(network(), torch.channels_last)
+        net = _laid_out(build(), torch.channels_last)
         negatives = torch.cat([others, random_windows(photographs, CANDIDATES // 2)])
         optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS * STEPS)

@@ -74,8 +74,8 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid) -> Choice:
         return Choice(
             "crops", f"windows one by one: sharing would gain too little ({gain:.2f} times)", None, 0, predicted
         )
-    gain = f"predicted {crops / exact:.1f} times as fast as the windows one by one"
-    return Choice("exact", f"what windows share is computed once: {gain}", None, predicted.share, predicted)
+    why = f"what windows share is computed once: predicted {crops / exact:.1f} times as fast as the windows one by one"
+    return Choice("exact", why, None, predicted.share, predicted)
 
 
 def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:

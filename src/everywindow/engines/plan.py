@@ -42,6 +42,8 @@ class Plan:
         ends: the layer at which sharing ends, and why.
         peak_bytes: memory that values are projected to take.
         predicted_seconds: how long the scan was predicted to take.
+        capture_seconds: how long it took to capture the network before; next to nothing where that was kept.
+        planning_seconds: how long it took to make the plan; likewise.
     """
 
     mode: str
@@ -59,6 +61,8 @@ class Plan:
     ends: str = ""
     peak_bytes: int = 0
     predicted_seconds: float | None = None
+    capture_seconds: float = 0.0
+    planning_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ class Prepared:
         network: its graph; None where it cannot be captured.
         why_not: why it cannot be captured.
         device, dtype: of the scan.
+        original: the module in its own dtype, where the scan's is a coarser one.
+        capture_seconds: how long the capture took.
     """
 
     module: nn.Module
@@ -29,6 +32,8 @@ class Prepared:
     why_not: str
     device: torch.device
     dtype: torch.dtype
+    original: nn.Module | None = None
+    capture_seconds: float = 0.0
 
 
 def prepare(
@@ -46,8 +51,11 @@ def prepare(
     """
     own_dtype, own_device = precision(module)
     wanted = _device(device, own_device), _dtype(dtype, own_dtype)
+    coarser = torch.finfo(wanted[1]).eps > torch.finfo(own_dtype).eps
+    original = module if coarser else None
     if wanted != (own_device, own_dtype):
         module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
+    started = time.perf_counter()
     try:
         network: Network | None = captured(module, window, channels)
         why_not = ""
@@ -57,7 +65,7 @@ def prepare(
         network, why_not = None, str(error)
     if network is not None:
         records(network)
-    return Prepared(module, network, why_not, *wanted)
+    return Prepared(module, network, why_not, *wanted, original, time.perf_counter() - started)
 
 
 def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:

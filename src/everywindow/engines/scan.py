@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import quiet_tf32, run_crops
 from everywindow.engines.exact import plan_batches, run_exact
 from everywindow.engines.fcn import run_fcn
+from everywindow.engines.job import Job
 from everywindow.engines.layers import layer_plans
 from everywindow.engines.measured import remember
 from everywindow.engines.memory import memory_limit
@@ -20,6 +22,7 @@ from everywindow.engines.output import Output
 from everywindow.engines.pages import keep_pages
 from everywindow.engines.plan import Plan
 from everywindow.engines.prepare import Prepared, default_stride, unproved
+from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict, WindowGrid
 from everywindow.graph import evaluating, records
@@ -49,19 +52,6 @@ class Run:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be scored, and within what limits."""
-
-    prepared: Prepared
-    pixels: Tensor
-    grid: WindowGrid
-    mode: str
-    limit: int
-    output: Output
-    progress: bool | None
-
-
 def run(
     prepared: Prepared,
     pixels: Tensor,
@@ -84,17 +74,44 @@ def run(
     keep_pages()
     stride = stride or default_stride(prepared, window)
     grid = WindowGrid(tuple(pixels.shape[1:]), window, stride)
-    pixels = pixels.to(prepared.device, prepared.dtype)
-    job = Job(prepared, pixels, grid, mode, memory_limit(memory, prepared.device), output, progress)
+    job = Job(
+        prepared,
+        pixels,
+        pixels.to(prepared.device, prepared.dtype),
+        grid,
+        mode,
+        memory_limit(memory, prepared.device),
+        output,
+        progress,
+    )
+    started = time.perf_counter()
     choice = choose(prepared, grid, mode)
+    planned = time.perf_counter()
     engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
     with quiet_tf32():
-        started = time.perf_counter()
         finished = engine(job, choice)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - planned
+        notes = finished.plan.notes + _notes(job, choice, finished)
     if prepared.network is not None:
         remember(prepared.network, grid, choice.engine, seconds)
-    return replace(finished, seconds=seconds)
+    plan = replace(
+        finished.plan,
+        notes=notes,
+        capture_seconds=prepared.capture_seconds,
+        planning_seconds=planned - started,
+    )
+    return replace(finished, plan=plan, seconds=seconds)
+
+
+def _notes(job: Job, choice: Choice, finished: Run) -> tuple[str, ...]:
+    """What was tried on some windows behind the scan; shown at once where progress is."""
+    hint = ""
+    if job.mode == "exact" and choice.forecast is not None and finished.plan.predicted_seconds is not None:
+        hint = one_pass_hint(job, finished.scores, finished.plan.predicted_seconds, choice.forecast.crops)
+    notes = tuple(note for note in (hint, precision_note(job, finished.scores)) if note)
+    if sys.stderr.isatty() if job.progress is None else job.progress:
+        print(*notes, sep="\n", end="\n" if notes else "", file=sys.stderr)
+    return notes
 
 
 def _by_fcn(job: Job, choice: Choice) -> Run:

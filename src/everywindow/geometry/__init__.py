@@ -20,7 +20,7 @@ from everywindow.geometry.layout import (
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
 from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions, Segment, Slabs, slabs, taken
-from everywindow.geometry.tiles import Span, Tile, rectangles, tiles_within
+from everywindow.geometry.tiles import Span, Tile, rectangles, tile_of, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
@@ -62,6 +62,7 @@ __all__ = [
     "slabs",
     "space_axes",
     "taken",
+    "tile_of",
     "tiles_within",
     "times",
     "without_space",

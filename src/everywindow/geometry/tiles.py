@@ -62,9 +62,14 @@ def tiles_within(
 def _tiles(grid: WindowGrid, seen: Sequence[tuple[int, int]], parts: Sequence[int]) -> Iterator[Tile]:
     spans = [_spans(count, number) for count, number in zip(grid.counts, parts, strict=True)]
     for windows in product(*spans):
-        computed = tuple(_computed(grid, axis, span, seen[axis]) for axis, span in enumerate(windows))
-        pixels = tuple(_pixels(grid, axis, span, seen[axis]) for axis, span in enumerate(computed))
-        yield Tile(windows, computed, pixels)
+        yield tile_of(grid, seen, windows)
+
+
+def tile_of(grid: WindowGrid, seen: Sequence[Span], windows: tuple[Span, ...]) -> Tile:
+    """The tile for a rectangle of windows; ``seen`` as in :func:`tiles_within`."""
+    computed = tuple(_computed(grid, axis, span, seen[axis]) for axis, span in enumerate(windows))
+    pixels = tuple(_pixels(grid, axis, span, seen[axis]) for axis, span in enumerate(computed))
+    return Tile(windows, computed, pixels)
 
 
 def rectangles(counts: Sequence[int], fits: Callable[[tuple[int, ...]], bool]) -> list[tuple[Span, ...]]:

@@ -287,4 +287,5 @@ class Item(Rule):
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source, index = call.node.args
+        assert isinstance(source, fx.Node)
         return Step(lambda environment: environment[source][index])

@@ -29,6 +29,8 @@ from everywindow.ops import (
 
 aten = torch.ops.aten
 
+KERNEL_USERS = (aten.conv2d.default, aten.conv2d.padding)
+
 
 @dataclass(frozen=True)
 class SharedStep:
@@ -233,8 +235,9 @@ def owns_memory(node: fx.Node) -> bool:
 
 def _overwrites(node: fx.Node, rest: Sequence[fx.Node]) -> bool:
     first = node.args[0] if node.args else None
-    alone = isinstance(first, fx.Node) and len(first.users) == 1 and first in rest
-    return alone and fills_first(node) and owns_memory(first)
+    if not isinstance(first, fx.Node) or len(first.users) > 1 or first not in rest:
+        return False
+    return fills_first(node) and owns_memory(first)
 
 
 def _single(value: Value | tuple[Value, ...] | None) -> Value:
@@ -277,7 +280,15 @@ def constants(network: Network) -> dict[fx.Node, Any]:
         elif is_constant(node, values):
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
             found[node] = node.target(*args, **kwargs)  # type: ignore[operator]
-    return found
+    return {node: _laid_out(node, value) for node, value in found.items()}
+
+
+def _laid_out(node: fx.Node, value: Any) -> Any:
+    """A kernel of a convolution with its channels last."""
+    kernel = isinstance(value, Tensor) and any(
+        user.target in KERNEL_USERS and user.args[1] is node for user in node.users if user.op == "call_function"
+    )
+    return value.contiguous(memory_format=torch.channels_last) if kernel and value.ndim == 4 else value
 
 
 def needed_nodes(network: Network) -> list[fx.Node]:
