@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-SAMPLE = 200
-"""Of more windows than this, so many are run, spread over the image, and the time is scaled up."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,17 @@ class Setting:
 class PlainCrops:
     """One network over the windows of one image ``[C, H, W]``; ``window`` and ``stride`` in pixels.
 
-    The module is the script's own: every run changes the memory format of its weights.
+    Of more windows than ``sample``, so many are run, spread over the image, and the time is scaled up. The module is
+    the script's own: every run changes the memory format of its weights.
     """
 
-    def __init__(self, module: nn.Module, image: Tensor, window: int, stride: int) -> None:
+    def __init__(self, module: nn.Module, image: Tensor, window: int, stride: int, sample: int) -> None:
         self.module = module.eval()
         self.image, self.window = image, window
         tops, lefts = (range(0, size - window + 1, stride) for size in image.shape[1:])
         corners = list(product(range(len(tops)), range(len(lefts))))
         self.windows = len(corners)
-        self.cells = corners[:: -(-self.windows // SAMPLE)]
+        self.cells = [corners[place] for place in _spread(self.windows, sample)]
         """Row and column in the score map of each window that is run."""
         self.corners = [(tops[row], lefts[column]) for row, column in self.cells]
 
@@ -77,3 +76,9 @@ class PlainCrops:
 
     def _crop(self, top: int, left: int) -> Tensor:
         return self.image[:, top : top + self.window, left : left + self.window]
+
+
+def _spread(count: int, sample: int) -> list[int]:
+    """At most ``sample`` of ``count`` places, the first and the last among them."""
+    chosen = min(count, sample)
+    return [0] if chosen == 1 else [place * (count - 1) // (chosen - 1) for place in range(chosen)]
