@@ -36,6 +36,7 @@ def a_trous(module: nn.Module, dense: int | None = None) -> nn.Sequential:
             found.append(_pooling(layer, dilation, layer in made_dense))
             dilation *= _step(layer) if layer in made_dense else 1
         elif isinstance(layer, nn.Conv2d):
+            assert layer.stride == (1, 1)
             found.append(_convolution(layer.weight, layer.bias, dilation, layer.padding[0]))
             channels = layer.out_channels
         elif isinstance(layer, nn.Linear):
@@ -60,7 +61,8 @@ def _pooling(layer: nn.MaxPool2d, dilation: int, dense: bool) -> nn.MaxPool2d:
 def _convolution(kernel: Tensor, bias: Tensor | None, dilation: int, padding: int | str) -> nn.Conv2d:
     assert isinstance(padding, int)
     out, channels, *sides = kernel.shape
-    layer = nn.Conv2d(channels, out, (sides[0], sides[1]), padding=padding * dilation, dilation=dilation)
+    sizes = (sides[0], sides[1])
+    layer = nn.Conv2d(channels, out, sizes, padding=padding * dilation, dilation=dilation, dtype=kernel.dtype)
     with torch.no_grad():
         layer.weight.copy_(kernel)
         assert layer.bias is not None

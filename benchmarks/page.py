@@ -59,8 +59,8 @@ mode.
 
 One pass of the package against the same map by hand, each in its better memory format: **à trous** (dilation),
 **fragments** (a pooling runs once for each of its offsets, and the maps are put together at the end) and **shift
-and stitch** (the whole network once per shift). By hand the layers are without bells and whistles: PyTorch's own
-modules. À trous and fragments give the same numbers as one pass, up to {finer_difference} of the scores' spread.
+and stitch** (the whole network once per shift). By hand the layers are PyTorch's own modules. À trous and fragments
+give the same numbers as one pass, up to {finer_difference} of the scores' spread.
 
 ---
 
@@ -135,7 +135,7 @@ def _exact_cells(work: Workload, kept: Kept[Row]) -> list[str]:
         f"**{row.share:.2f}**",
         *_wanted_cells(row, work.wanted),
         f"{difference:.0e}" if difference <= EQUAL else f"**WRONG: {difference:.0e}**",
-        f"{kept.conditions.date}, {kept.conditions.rounds} rounds",
+        _measured(kept.conditions),
     ]
 
 
@@ -176,7 +176,7 @@ def _finer_cells(work: Finer, kept: Kept[FinerRow]) -> list[str]:
         f"{row.windows:,}",
         _seconds(row.fcn),
         *hands,
-        f"{kept.conditions.date}, {kept.conditions.rounds} rounds",
+        _measured(kept.conditions),
     ]
 
 
@@ -204,6 +204,10 @@ def _facts(title: str, row: Row) -> list[str]:
 def _engines(row: Row) -> str:
     """The engine that ran; several where the plan learned from the first scans."""
     return ", then ".join(row.engines)
+
+
+def _measured(conditions: Conditions) -> str:
+    return f"{conditions.date}, {conditions.rounds} round{'' if conditions.rounds == 1 else 's'}"
 
 
 def _seconds(value: float) -> str:

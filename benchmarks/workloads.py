@@ -91,12 +91,11 @@ def n4() -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(432, 200), nn.Tanh(), nn.Linear(200, 2))
 
 
-def padded_patch_network() -> nn.Module:
-    """A small network for windows of 25×25 pixels that pads each of its convolutions."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in ((1, 16), (16, 32), (32, 64)):
-        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 2))
+def demo_padded() -> nn.Module:
+    """The demo's network for faces of 25×25 pixels that pads each of its convolutions."""
+    from everywindow.demo import padded
+
+    return padded()
 
 
 def torchvision_model(name: str) -> Callable[[], nn.Module]:
@@ -147,7 +146,7 @@ WORKLOADS = (
         by_hand=a_trous,
     ),
     Workload(
-        *("demo-padded", "padded network for 25×25", padded_patch_network, 25, 1, 128),
+        *("demo-padded", "the demo's padded network", demo_padded, 25, 1, 128),
         channels=1,
         wanted=Wanted(0.75),
     ),
