@@ -149,7 +149,7 @@ def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None
     assert "fcn is not exact: 0 (" in ran.out
     record = command("compare", photo, "--model", padded, "--stride", 4, "--json").json
     assert [run["mode"] for run in record["runs"]] == ["crops", "fcn", "exact"]
-    crops, fcn, exact = record["runs"]
+    _, fcn, exact = record["runs"]
     assert exact["exact"]
     assert exact["relative_difference"] < 1e-4 < fcn["relative_difference"]
     assert record["windows"] == 9 * 14

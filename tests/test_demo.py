@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import everywindow as ew
 from everywindow import demo
@@ -23,10 +25,11 @@ def inside(peak: tuple[float, ...], scale: float) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("build", [demo.unpadded, demo.padded])
 @pytest.mark.parametrize("seed", range(5))
-def test_every_seed_finds_the_face(seed: int) -> None:
-    classifier = demo.classifier(seed)
-    m = ew.scan(classifier, data.carried(demo.PHOTOGRAPH), stride=1, scale=demo.SCALE, mode="fcn")
+def test_every_seed_finds_the_face(seed: int, build: Callable[[], nn.Sequential]) -> None:
+    classifier = demo.classifier(seed, build=build)
+    m = ew.scan(classifier, data.carried(demo.PHOTOGRAPH), stride=1, scale=demo.SCALE)
     peak = m.strongest("face")
     assert m.verdict.exact
     assert inside(peak.centre, m.scale)
@@ -48,12 +51,13 @@ def test_demo_leaves_a_bundle_a_photograph_a_map_and_a_picture(tmp_path: Path) -
     record = demo.run(str(tmp_path / "out"), 3, lines.append)
     text = "\n".join(lines)
     assert "10,816 windows" in text
-    assert "fcn is exact" in text
-    crops, fcn = record["comparison"]["runs"]
-    assert (crops["mode"], fcn["mode"]) == ("crops", "fcn")
-    assert fcn["relative_difference"] < 1e-4
+    assert "fcn is equal to the crops" in text
+    assert "fcn is near the crops, not equal to them" in text
+    crops, fcn, exact = record["comparison"]["runs"]
+    assert [crops["mode"], fcn["mode"], exact["mode"]] == ["crops", "fcn", "exact"]
+    assert max(fcn["relative_difference"], exact["relative_difference"]) < 1e-4
     known = ew.load(tmp_path / "out/bundle")
-    again = ew.scan(known, tmp_path / "out/astronaut.png", stride=1, scale=demo.SCALE, mode="fcn")
+    again = ew.scan(known, tmp_path / "out/astronaut.png", stride=1, scale=demo.SCALE)
     stored = ew.ScoreMap.load(tmp_path / "out/map.npz")
     torch.testing.assert_close(again.scores, stored.scores)
     assert stored.strongest("face").probability == pytest.approx(record["face"]["probability"])
@@ -61,9 +65,23 @@ def test_demo_leaves_a_bundle_a_photograph_a_map_and_a_picture(tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("quick")
+def test_of_the_padded_network_exact_is_the_crops_and_fcn_is_not(tmp_path: Path) -> None:
+    record = demo.run(str(tmp_path), 3, lambda line: None)["padded"]
+    crops, fcn, exact = record["comparison"]["runs"]
+    assert exact["exact"]
+    assert exact["relative_difference"] < 1e-4
+    assert exact["macs"] < crops["macs"] / 4
+    assert not fcn["exact"]
+    assert fcn["relative_difference"] > 0.01
+    m = ew.scan(ew.load(tmp_path / "bundle-padded"), tmp_path / "astronaut.png", stride=1, scale=demo.SCALE)
+    assert m.plan.engine == "exact"
+    assert {layer.kind for layer in m.plan.layers} == {"strips", "per window"}
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_same_seed_trains_the_same_network_and_leaves_the_random_state_alone() -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    first, again, other = (train.train(seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (train.train(demo.padded, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
     assert torch.equal(torch.get_rng_state(), state)

@@ -12,7 +12,7 @@ from everywindow.demo.data import WINDOW, backgrounds, labelled_windows
 
 CLASSES = ("no face", "face")
 MEAN, STD = 0.45, 0.22
-ROUNDS, STEPS = 5, 150
+ROUNDS, STEPS = 5, 100
 FACES_PER_BATCH, OTHERS_PER_BATCH = 64, 96
 CANDIDATES, KEPT = 8_000, 1_000
 RATE, DECAY = 2e-3, 1e-2
