@@ -77,7 +77,7 @@ class Program:
         rest: the calls on batches of windows, in order.
         ends: where sharing ends; None where all is shared.
         places: where shared values lie.
-        targets: calls of the rest that overwrite their input, and what to call for that.
+        targets: what to call for some calls of the rest: what overwrites its input, what takes any order in memory.
     """
 
     network: Network
@@ -170,7 +170,7 @@ class _Builder:
             rest,
             self.ends,
             self.places,
-            {node: IN_PLACE[node.target] for node in rest if _overwrites(node, rest)},
+            {node: target for node in rest if (target := _instead(node, rest)) is not None},
         )
 
     def _consider(self, node: fx.Node) -> None:
@@ -231,6 +231,13 @@ def owns_memory(node: fx.Node) -> bool:
     """Whether a call's value never shares memory with another."""
     rule = rule_for(node.target)
     return is_fresh(node.target) and not (rule is not None and rule.passes_on)
+
+
+def _instead(node: fx.Node, rest: Sequence[fx.Node]) -> Any:
+    """What to call for a call on batches of windows, which may lie otherwise in memory than as the network has them."""
+    if node.target is aten.view.default:
+        return aten.reshape.default
+    return IN_PLACE[node.target] if _overwrites(node, rest) else None
 
 
 def _overwrites(node: fx.Node, rest: Sequence[fx.Node]) -> bool:
