@@ -26,12 +26,10 @@ class Exact:
     Attributes:
         scores: ``[K, *counts]``.
         batches: the rectangles and their programs.
-        most: the program that shares all it can, for all windows as one rectangle.
     """
 
     scores: Tensor
     batches: Batches
-    most: Program
 
     @property
     def shares(self) -> bool:
@@ -64,7 +62,7 @@ def exactly(
     window: Sequence[int],
     stride: Sequence[int],
     *,
-    share: int | None = None,
+    share: float | None = None,
     memory: float = 1.0,
 ) -> Exact:
     """Score an image ``[C, *size]``.
@@ -74,7 +72,7 @@ def exactly(
         image: the pixels.
         window: pixels per axis.
         stride: pixels between windows, per axis.
-        share: how many of the calls that can be shared are; all by default.
+        share: of the calls that can be shared, the share of them that is; all by default.
         memory: the limit, as a share of what all windows as one rectangle take; a single window always fits.
 
     Raises:
@@ -84,8 +82,10 @@ def exactly(
     grid = WindowGrid(tuple(image.shape[1:]), tuple(window), tuple(stride))
     itemsize = image.element_size()
 
+    most = None if share is None else int(share * len(program_for(network, grid.counts, grid.stride).steps))
+
     def build(counts: tuple[int, ...]) -> Program:
-        return program_for(network, counts, grid.stride, share)
+        return program_for(network, counts, grid.stride, most)
 
     limit = PLENTY
     if memory < 1:
@@ -94,4 +94,4 @@ def exactly(
     batches = plan_batches(network, grid, limit, itemsize, build)
     with evaluating(module), quiet_tf32(), torch.inference_mode():
         scores = run_exact(network, image, grid, batches, progress=False)
-    return Exact(scores, batches, program_for(network, grid.counts, grid.stride))
+    return Exact(scores, batches)

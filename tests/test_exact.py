@@ -27,7 +27,7 @@ def tallied(examples: int, strategy: st.SearchStrategy[Example]) -> Tally:
     return tally
 
 
-@pytest.mark.parametrize(("axes", "examples"), [(1, 40), (2, 70), (3, 30)])
+@pytest.mark.parametrize(("axes", "examples"), [(1, 30), (2, 50), (3, 20)])
 @pytest.mark.parametrize("padded", [False, True], ids=["unpadded", "padded"])
 def test_exact_is_the_crops(axes: int, padded: bool, examples: int) -> None:
     tally = tallied(examples, networks(axes=axes, padded=padded))
@@ -35,11 +35,11 @@ def test_exact_is_the_crops(axes: int, padded: bool, examples: int) -> None:
     assert tally.networks >= 0.7 * examples
     assert tally.shared >= 0.3 * tally.scans
     assert tally.rectangles >= 0.1 * tally.scans
-    assert tally.outside >= 0.5 * tally.scans
-    assert tally.border >= 0.5 * tally.scans
+    assert tally.outside >= 0.3 * tally.scans
+    assert tally.border >= 0.3 * tally.scans
 
 
-@pytest.mark.parametrize(("axes", "examples"), [(1, 30), (2, 60), (3, 20)])
+@pytest.mark.parametrize(("axes", "examples"), [(1, 25), (2, 55), (3, 20)])
 def test_exact_is_the_crops_with_whole_window_layers(axes: int, examples: int) -> None:
     tally = tallied(examples, networks(axes=axes, wide=True))
     assert tally.crops_only <= 0.1 * examples, tally.why

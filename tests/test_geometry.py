@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import prod
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,6 +19,7 @@ from everywindow.geometry import (
     LocalOp,
     Space,
     WindowGrid,
+    rectangles,
     regroup,
     tiles_within,
 )
@@ -127,3 +131,20 @@ def test_grids_that_cannot_be(
 ) -> None:
     with pytest.raises(InputError, match=why):
         WindowGrid(size, window, stride)
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=3), st.integers(1, 60))
+def test_rectangles_hold_every_window_once_and_fit(counts: list[int], limit: int) -> None:
+    def fits(size: tuple[int, ...]) -> bool:
+        return prod(size) <= limit
+
+    cut = rectangles(counts, fits)
+    windows = [place for spans in cut for place in product(*(range(first, stop) for first, stop in spans))]
+    assert sorted(windows) == list(product(*(range(count) for count in counts)))
+    assert all(fits(tuple(stop - first for first, stop in spans)) for spans in cut)
+    assert (len(cut) == 1) == fits(tuple(counts))
+
+
+def test_no_rectangle_is_taken_that_does_not_fit_because_a_larger_one_does() -> None:
+    """Fewer windows may share less, and so need more memory."""
+    assert rectangles((5,), lambda size: size in [(3,), (1,)]) == [((at, at + 1),) for at in range(5)]

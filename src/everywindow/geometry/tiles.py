@@ -81,9 +81,9 @@ def rectangles(counts: Sequence[int], fits: Callable[[tuple[int, ...]], bool]) -
     parts = [1] * len(counts)
     while True:
         spans = [_spans(count, number) for count, number in zip(counts, parts, strict=True)]
-        largest = tuple(max(stop - first for first, stop in axis) for axis in spans)
+        sizes = product(*({stop - first for first, stop in axis} for axis in spans))
         splittable = [axis for axis, count in enumerate(counts) if parts[axis] < count]
-        if not splittable or fits(largest):
+        if not splittable or all(fits(size) for size in sorted(sizes, reverse=True)):
             return list(product(*spans))
         axis = max(splittable, key=lambda axis: counts[axis] / parts[axis])
         parts[axis] = min(parts[axis] * 2, counts[axis])
