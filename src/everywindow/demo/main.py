@@ -79,8 +79,8 @@ def _trained(build: Build, seed: int, bundle: Path, say: Say) -> tuple[api.Class
 
 def _searched(known: api.Classifier, image: Path, say: Say) -> tuple[api.ScoreMap, dict[str, Any]]:
     """The exact map, and what the modes and the strongest window are."""
-    say(f"every window of {image} at scale {SCALE}, stride 1: one by one (crops), the converted network in one pass")
-    say("(fcn), and the crops' own numbers, computing once what windows share (exact)\n")
+    say(f"every window of {image} at scale {SCALE}, stride 1: one by one (crops), in one pass of the converted network")
+    say("(fcn), and what windows share computed once (exact)\n")
     comparison = api.compare(known, image, stride=1, scale=SCALE)
     say(str(comparison))
     say(_in_words(comparison))
@@ -102,6 +102,6 @@ def _in_words(comparison: api.Comparison) -> str:
     assert exact is not None
     one_pass = "equal to the crops" if fcn.verdict.exact else "near the crops, not equal to them"
     return (
-        f"fcn is {one_pass}: off by {fcn.relative_difference:.0e} of the spread between windows; "
-        f"exact is equal to them: {exact.relative_difference:.0e}, by rounding"
+        f"fcn is {one_pass}, off by up to {fcn.relative_difference:.1g} of the spread between windows; "
+        f"exact is equal to them, but for rounding ({exact.relative_difference:.0e})"
     )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from everywindow.engines.memory import require_fits
 from everywindow.engines.output import Output, picked, score_vectors
+from everywindow.engines.pages import Kept
 from everywindow.engines.progress import Progress
 from everywindow.geometry import Span, WindowGrid, rectangles, times
 from everywindow.graph import Network
@@ -67,9 +68,10 @@ def run_exact(
     scores: Tensor | None = None
     with torch.inference_mode(), Progress(grid.total, "exact", progress) as bar:
         weights = constants_of(network)
+        kept = Kept(batches.peak // 2)
         for rectangle in batches.rectangles:
             program = batches.programs[_counts(rectangle)]
-            shared = program.shared(_region(pixels, grid, rectangle), weights)
+            shared = program.shared(_region(pixels, grid, rectangle), weights, kept.relieve)
             for members in _members(program.windows, batches.batch, pixels.device):
                 outputs = program.scored(shared, weights, members)
                 vectors = score_vectors(picked(outputs, output), len(members))
@@ -78,6 +80,8 @@ def run_exact(
                 places = [members[:, axis] + first for axis, (first, _) in enumerate(rectangle)]
                 scores[tuple(places)] = vectors
                 bar.update(len(members))
+            del shared  # or two rectangles' values would exist at one time
+            kept.relieve()
     assert scores is not None
     return scores.movedim(-1, 0).contiguous()
 

@@ -9,23 +9,21 @@ import torch
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Network
 
+ENGINES = ("crops", "fcn", "exact")
+
 
 def remember(network: Network, grid: WindowGrid, engine: str, seconds: float) -> None:
-    """Keep the least seconds of an engine for an image of this size; of the crops, for one window."""
-    kept: dict[Any, float] = network.kept.setdefault("seconds", {})
+    """Keep the seconds that an engine took for an image of this size; of the crops, for one window."""
+    kept: dict[Any, list[float]] = network.kept.setdefault("seconds", {})
     key, per = _key(grid, engine)
-    kept[key] = min(kept.get(key, float("inf")), seconds / per)
+    kept.setdefault(key, []).append(seconds / per)
 
 
 def measured_seconds(network: Network, grid: WindowGrid) -> dict[str, float]:
-    """The least seconds of each engine that has been run."""
-    kept: dict[Any, float] = network.kept.get("seconds", {})
-    found = {}
-    for engine in ("crops", "fcn", "exact"):
-        key, per = _key(grid, engine)
-        if key in kept:
-            found[engine] = kept[key] * per
-    return found
+    """The least seconds of each engine that has been run more than once: a first run warms up."""
+    kept: dict[Any, list[float]] = network.kept.get("seconds", {})
+    keys = {engine: _key(grid, engine) for engine in ENGINES}
+    return {engine: min(kept[key]) * per for engine, (key, per) in keys.items() if len(kept.get(key, ())) > 1}
 
 
 def _key(grid: WindowGrid, engine: str) -> tuple[Any, int]:

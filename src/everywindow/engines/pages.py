@@ -1,4 +1,4 @@
-"""Large blocks of memory are kept by the process instead of being given back after every call.
+"""Freed memory is kept by the process for the next call, up to a bound, instead of being given back at once.
 
 glibc takes blocks of some megabytes from the system and gives them back when they are freed; the next one is new
 memory, every page of which the system has to find and clear. For networks that move more than they multiply that
@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 from functools import cache
+from pathlib import Path
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1
 """Names of glibc's settings (mallopt)."""
@@ -18,13 +19,60 @@ MMAP_MAX, TRIM_THRESHOLD = -4, -1
 SWITCH = "EVERYWINDOW_KEEP_MEMORY"
 """Environment variable that turns this off where it is 0."""
 
+LEAST = 2**26
+"""Bytes that are always worth keeping."""
+
+STATM = Path("/proc/self/statm")
+
+
+class _MallocFacts(ctypes.Structure):
+    """What ``mallinfo2`` of glibc tells, in bytes."""
+
+    _names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in _names.split()]
+
+
+@cache
+def _libc() -> ctypes.CDLL | None:
+    """glibc, where freed memory can be kept and asked for."""
+    if sys.platform != "linux" or os.environ.get(SWITCH) == "0" or not STATM.exists():
+        return None
+    libc = ctypes.CDLL(None)
+    if not all(hasattr(libc, name) for name in ("mallopt", "mallinfo2", "malloc_trim")):
+        return None
+    libc.mallinfo2.restype = _MallocFacts
+    return libc
+
 
 @cache
 def keep_pages() -> bool:
-    """Keep freed memory in the process from now on, for later calls; whether that could be arranged."""
-    if sys.platform != "linux" or os.environ.get(SWITCH) == "0":
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return False
-    return bool(mallopt(MMAP_MAX, 0)) and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1))
+    """Keep freed memory in the process from now on; whether that could be arranged."""
+    libc = _libc()
+    return libc is not None and bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+class Kept:
+    """Bounds the freed memory that is kept while a scan runs.
+
+    Args:
+        most: bytes; what is kept beyond them goes back to the system.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = max(most, LEAST)
+        self._elsewhere = self._resident() - self._used()
+
+    def relieve(self) -> None:
+        """Give freed memory back where too much is kept."""
+        libc = _libc()
+        if libc is not None and self._resident() - self._used() - self._elsewhere > self._most:
+            libc.malloc_trim(0)
+
+    def _used(self) -> int:
+        libc = _libc()
+        return 0 if libc is None else int(libc.mallinfo2().uordblks)
+
+    def _resident(self) -> int:
+        if _libc() is None:
+            return 0
+        return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -106,7 +106,9 @@ def _kept_trial(job: Job, network: Network, fcn: FullyConvolutional, scores: Ten
 def _state_mark(network: Network) -> tuple[Any, ...]:
     """Something that changes when weights do."""
     some = [tensor.detach().flatten()[:16].double().sum() for tensor in network.state.values()]
-    return float(torch.stack(some).sum()), *(tensor._version for tensor in network.state.values())
+    return float(torch.stack(some).sum()), *(
+        0 if tensor.is_inference() else tensor._version for tensor in network.state.values()
+    )
 
 
 def _affordable(grid: WindowGrid, seen: tuple[Span, ...], fcn: FullyConvolutional, macs: float) -> Tile | None:

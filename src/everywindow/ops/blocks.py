@@ -8,7 +8,7 @@ that whatever is gathered is moved in runs of features.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from math import prod
 
@@ -46,57 +46,81 @@ class Block:
 
     Attributes:
         parts: per spatial axis the segment and what it reads.
+        spans: per axis first position and one after the last, where a single slab is a rectangle of the input.
+        cut: the axis whose pieces are done in turns, where not all fit at a time.
     """
 
     def __init__(self, parts: Sequence[Slabs], lengths: Sequence[int]) -> None:
         self.parts = tuple(parts)
-        self._lengths = tuple(lengths)
         spans = [part.span for part in self.parts]
         self.spans = [span for span in spans if span is not None] if all(spans) else None
-        self._index: dict[torch.device, Tensor] = {}
+        self.cut = max(range(len(self.parts)), key=lambda axis: len(self.parts[axis].index))
+        self._index = Index([part.index for part in self.parts], lengths)
         self._fills = [part.fills() for part in self.parts]
-
-    @property
-    def pieces(self) -> int:
-        """Pieces along the first axis."""
-        return self.parts[0].segment.count
 
     @property
     def slab_shape(self) -> tuple[int, ...]:
         """Pieces per axis, then positions of a slab per axis."""
         return tuple(len(part.index) for part in self.parts) + tuple(part.index.shape[1] for part in self.parts)
 
-    def slab_positions(self) -> int:
-        """Positions gathered for one piece along the first axis."""
+    def turns(self, features: int) -> Iterator[tuple[slice, ...]]:
+        """The pieces per axis that are done at a time, for so many features at a position."""
         shape = self.slab_shape
-        return prod(shape) // shape[0]
+        everyone = [slice(0, count) for count in shape[: len(self.parts)]]
+        pieces = shape[self.cut]
+        step = max(1, CHUNK * pieces // max(1, prod(shape) * features)) if self.spans is None else pieces
+        for first in range(0, pieces, step):
+            everyone[self.cut] = slice(first, min(first + step, pieces))
+            yield tuple(everyone)
 
-    def gathered(self, rows: Tensor, first: int, count: int, fill: float) -> Tensor:
-        """Slabs ``[count, pieces of the other axes, slab, features]`` out of ``[positions, features]``."""
+    def gathered(self, rows: Tensor, pieces: Sequence[slice], fill: float) -> Tensor:
+        """Slabs ``[*pieces, *slab, features]`` out of ``[positions, features]``."""
         axes = len(self.parts)
-        index = self._flat_index(rows.device)[first : first + count]
+        index = self._index.flat(rows.device, pieces)
         shape = (*index.shape, rows.shape[1])
         buffer = WORKSPACE.take(prod(shape), rows)
         slab = torch.index_select(rows, 0, index.reshape(-1), out=buffer.view(-1, rows.shape[1])).view(shape)
         for axis, rectangles in enumerate(self._fills):
-            for pieces, positions in rectangles:
-                if axis == 0:
-                    pieces = slice(max(pieces.start - first, 0), max(pieces.stop - first, 0))
+            for which, positions in rectangles:
                 where: list[slice] = [slice(None)] * (2 * axes)
-                where[axis], where[axes + axis] = pieces, positions
+                where[axis], where[axes + axis] = _within(which, pieces[axis]), positions
                 slab[tuple(where)] = fill
         return slab
 
-    def _flat_index(self, device: torch.device) -> Tensor:
-        if device not in self._index:
-            axes = len(self.parts)
-            flat: NDArray[np.int64] = np.zeros((1,) * (2 * axes), dtype=np.int64)
-            for axis, part in enumerate(self.parts):
-                shape = [1] * (2 * axes)
-                shape[axis], shape[axes + axis] = part.index.shape
-                flat = flat * self._lengths[axis] + np.maximum(part.index, 0).reshape(shape)
-            self._index[device] = _as_index(flat, self._lengths).to(device)
-        return self._index[device]
+
+def _within(part: slice, whole: slice) -> slice:
+    """A range counted from the start of another."""
+    return slice(max(part.start - whole.start, 0), max(part.stop - whole.start, 0))
+
+
+class Index:
+    """Where the positions of slabs lie among all positions of a value; made when needed, for it can be large.
+
+    Args:
+        indices: per axis ``[pieces, slab]``.
+        lengths: per axis the positions of the value.
+    """
+
+    def __init__(self, indices: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> None:
+        small = np.int32 if prod(lengths) < 2**31 else np.int64
+        scaled = [np.maximum(index, 0) * prod(lengths[axis + 1 :]) for axis, index in enumerate(indices)]
+        self._indices = {torch.device("cpu"): [torch.from_numpy(index.astype(small)) for index in scaled]}
+
+    def flat(self, device: torch.device, pieces: Sequence[slice]) -> Tensor:
+        """``[*pieces, *slab]``."""
+        if device not in self._indices:
+            here = self._indices[torch.device("cpu")]
+            self._indices[device] = [index.to(device) for index in here]
+        axes = len(pieces)
+        total: Tensor | None = None
+        for axis, (index, which) in enumerate(zip(self._indices[device], pieces, strict=True)):
+            part = index[which]
+            shape = [1] * (2 * axes)
+            shape[axis], shape[axes + axis] = part.shape
+            part = part.reshape(shape)
+            total = part if total is None else total + part
+        assert total is not None
+        return total
 
 
 class Moves:
@@ -105,7 +129,7 @@ class Moves:
     Args:
         parts: per spatial axis the slabs of every segment of the output.
         source, target: the positions of input and output, per spatial axis.
-        source_dims, target_dims: where the spatial axes are among the dimensions.
+        dims: where the spatial axes are among the dimensions, before and after.
     """
 
     def __init__(
@@ -124,17 +148,15 @@ class Moves:
         rows = features_last(x, self._dims)
         out: Tensor | None = None
         for block in self.blocks:
-            step = max(1, CHUNK // max(1, block.slab_positions() * _features(rows, len(self._dims))))
-            for first in range(0, block.pieces, step):
-                count = min(step, block.pieces - first)
-                made = apply(self._slab(rows, block, first, count, fill))
+            for pieces in block.turns(_features(rows, len(self._dims))):
+                made = apply(self._slab(rows, block, pieces, fill))
                 if out is None:
                     out = self._empty(made)
-                self._put(out, made, block, first, count)
+                self._put(out, made, block, pieces)
         assert out is not None
         return out.permute(_inverse(_order(out.ndim, self._dims)))
 
-    def _slab(self, rows: Tensor, block: Block, first: int, count: int, fill: float) -> Tensor:
+    def _slab(self, rows: Tensor, block: Block, pieces: Sequence[slice], fill: float) -> Tensor:
         axes = len(self._dims)
         if block.spans is not None:
             part = rows
@@ -142,9 +164,9 @@ class Moves:
                 part = part.narrow(axis, start, stop - start)
             return part.permute(_inverse(_order(part.ndim, self._dims)))
         flat = rows.reshape(-1, _features(rows, axes))
-        slab = block.gathered(flat, first, count, fill)
-        pieces, inside = slab.shape[:axes], slab.shape[axes : 2 * axes]
-        slab = slab.view(prod(pieces), *inside, *rows.shape[axes + 1 :])
+        slab = block.gathered(flat, pieces, fill)
+        count, inside = slab.shape[:axes], slab.shape[axes : 2 * axes]
+        slab = slab.view(prod(count), *inside, *rows.shape[axes + 1 :])
         return slab.permute(_back_from_batch(slab.ndim, self._dims))
 
     def _empty(self, made: Tensor) -> Tensor:
@@ -152,17 +174,16 @@ class Moves:
         features = [size for dim, size in enumerate(made.shape) if dim not in (0, *self._dims)]
         return made.new_empty((*self._lengths, 1, *features))
 
-    def _put(self, out: Tensor, made: Tensor, block: Block, first: int, count: int) -> None:
+    def _put(self, out: Tensor, made: Tensor, block: Block, pieces: Sequence[slice]) -> None:
         axes = len(self._dims)
-        segments = [part.segment for part in block.parts]
-        counts = [count, *(segment.count for segment in segments[1:])]
-        lengths = [segment.length for segment in segments]
+        counts = [which.stop - which.start for which in pieces]
         target = out.squeeze(axes)
-        for axis, segment in enumerate(segments):
-            start = segment.first + (first * segment.length if axis == 0 else 0)
-            target = target.narrow(axis, start, counts[axis] * segment.length)
-        for axis in range(axes):
-            target = target.unflatten(2 * axis, (counts[axis], lengths[axis]))
+        for axis, part in enumerate(block.parts):
+            length = part.segment.length
+            start = part.segment.first + pieces[axis].start * length
+            target = target.narrow(axis, start, counts[axis] * length)
+        for axis, part in enumerate(block.parts):
+            target = target.unflatten(2 * axis, (counts[axis], part.segment.length))
         rest = [dim for dim in range(1, made.ndim) if dim not in self._dims]
         source = made.permute([0, *self._dims, *rest]).unflatten(0, counts)
         paired = [dim for axis in range(axes) for dim in (axis, axes + axis)]
@@ -187,37 +208,30 @@ class Flat:
         self._dims = tuple(dims)
         self._shape = tuple(len(index) for index in indices)
         self._fills = [_ranges(index == FILL) for index in indices]
-        flat: NDArray[np.int64] = np.zeros((1,) * len(indices), dtype=np.int64)
-        for axis, (index, length) in enumerate(zip(indices, lengths, strict=True)):
-            shape = [1] * len(indices)
-            shape[axis] = len(index)
-            flat = flat * length + np.maximum(index, 0).reshape(shape)
-        self._index = {torch.device("cpu"): _as_index(flat.reshape(-1), lengths)}
+        self._index = Index([index[:, None] for index in indices], lengths)
 
     def __call__(self, x: Tensor, fill: float) -> Tensor:
         """The picked positions, as a tensor of its own."""
         rows = features_last(x, self._dims)
         axes = len(self._dims)
-        if x.device not in self._index:
-            self._index[x.device] = self._index[torch.device("cpu")].to(x.device)
-        picked = rows.reshape(-1, _features(rows, axes)).index_select(0, self._index[x.device])
-        picked = picked.view(*self._shape, *rows.shape[axes:])
+        flat = rows.reshape(-1, _features(rows, axes))
+        picked = flat.new_empty((*self._shape, flat.shape[1]))
+        step = max(1, CHUNK // max(1, prod(self._shape[1:]) * flat.shape[1]))
+        for first in range(0, self._shape[0], step):
+            count = min(step, self._shape[0] - first)
+            pieces = [slice(first, first + count), *(slice(0, length) for length in self._shape[1:])]
+            index = self._index.flat(x.device, pieces).reshape(-1)
+            torch.index_select(flat, 0, index, out=picked[first : first + count].view(-1, flat.shape[1]))
         for axis, ranges in enumerate(self._fills):
             for first, stop in ranges:
                 picked.narrow(axis, first, stop - first).fill_(fill)
-        return picked.permute(_inverse(_order(x.ndim, self._dims)))
+        return picked.view(*self._shape, *rows.shape[axes:]).permute(_inverse(_order(x.ndim, self._dims)))
 
 
 def _ranges(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Ranges of neighbouring positions that are wanted."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], wanted, [False]]).astype(np.int8)))
     return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
-
-
-def _as_index(flat: NDArray[np.int64], lengths: Sequence[int]) -> Tensor:
-    """Indices as a tensor, of 32 bits where they fit."""
-    small = flat.astype(np.int32) if prod(lengths) < 2**31 else flat
-    return torch.from_numpy(np.ascontiguousarray(small))
 
 
 def windows_of(x: Tensor, dims: Sequence[int], tables: Sequence[Tensor], members: Tensor) -> Tensor:

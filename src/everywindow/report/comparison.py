@@ -13,7 +13,7 @@ class ModeRun:
     """One mode over all windows of an image, measured against the crops.
 
     Attributes:
-        mode: ``"crops"`` (the reference) or ``"fcn"``.
+        mode: ``"crops"`` (the reference), ``"fcn"`` or ``"exact"``.
         seconds: wall-clock time.
         macs: mult-adds of the whole scan.
         verdict: whether this mode equals the crops, proved before running.
@@ -77,7 +77,7 @@ class Comparison:
 
     def __str__(self) -> str:
         rows = [HEADER, *(self._row(run) for run in self.runs)]
-        verdicts = [f"{run.mode} is {run.verdict.summary()}" for run in self.runs if run.mode != "crops"]
+        verdicts = [_verdict(run) for run in self.runs if run.mode != "crops"]
         return "\n".join([table(rows), f"{self.windows:,} windows", *verdicts])
 
     def _row(self, run: ModeRun) -> tuple[str, ...]:
@@ -93,6 +93,11 @@ class Comparison:
             f"{run.relative_difference:.1e}",
             f"{100 * run.agreement:.1f} %",
         )
+
+
+def _verdict(run: ModeRun) -> str:
+    summary = run.verdict.summary()
+    return summary if run.mode == "exact" else f"{run.mode} is {summary}"
 
 
 HEADER = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -90,13 +90,16 @@ class Program:
     places: Places
     targets: Mapping[fx.Node, Any]
 
-    def shared(self, image: Tensor, constants: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
-        """The frontier's values for the pixels ``[C, *size]`` of the rectangle."""
+    def shared(
+        self, image: Tensor, constants: Mapping[fx.Node, Any], after_each: Callable[[], None] = lambda: None
+    ) -> dict[fx.Node, Any]:
+        """The frontier's values for the pixels ``[C, *size]`` of the rectangle; ``after_each`` call is called."""
         environment: dict[fx.Node, Any] = {**constants, self.network.image: self._image(image)}
         for step in self.steps:
             environment[step.node] = step.how.run(environment)
             for node in step.frees:
                 del environment[node]
+            after_each()
         return {node: environment[node] for node in self.frontier}
 
     def _image(self, pixels: Tensor) -> Tensor:

@@ -141,17 +141,20 @@ def rest_peak(program: Program) -> int:
 
 
 def _scratch(step: SharedStep, program: Program) -> int:
-    """Slabs gathered at a time, and what is made of them before it is put into place."""
+    """Slabs gathered at a time with their indices, and what is made of them before it is put into place."""
     if step.how.moves is None:
         return 0
-    source = features_of(step.node.all_input_nodes[0], program)
+    source, made = features_of(step.call.inputs[0], program), features_of(step.node, program)
     most = 0
     for block in step.how.moves.blocks:
-        slab = prod(block.slab_shape) * source
-        made = prod(part.segment.size for part in block.parts) * features_of(step.node, program)
-        pieces = block.pieces if block.spans is None else 1
-        share = min(1.0, max(1 / pieces, CHUNK / max(1, slab)))
-        most = max(most, int(share * (made + (slab if block.spans is None else 0))))
+        segments = [part.segment for part in block.parts]
+        slab, out = prod(block.slab_shape), prod(segment.size for segment in segments)
+        if block.spans is None:
+            pieces = len(block.parts[block.cut].index)
+            share = min(1.0, max(1 / pieces, CHUNK / max(1, slab * source)))
+            most = max(most, int(share * (slab * (source + 1) + out * made)))
+        else:
+            most = max(most, out * made)
     return most
 
 
