@@ -79,12 +79,13 @@ def names() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def build(name: str) -> nn.Module:
+def build(name: str, **options: Any) -> nn.Module:
     """The network as torchvision defines it, with any weights."""
     make_importable()
     from torchvision import models
 
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"init_weights": False, **options}
     module: nn.Module = models.get_model(name, **options)
     return module.eval()
 
