@@ -3,7 +3,9 @@
 Each network gets weights that tell windows apart (``tests/trial_weights.py``). Then, in float64: the
 converted network against the original on images of the window's size, and against the plain sliding window
 of ``tests/oracle.py`` on an image of one to two strides more. Differences are relative to the spread of the
-scores between windows. A row that should hold and does not is marked WRONG, and the exit code is 1.
+scores between windows. The exact engine, with all shared that windows can share (no plan that would take crops
+instead), is compared with the same sliding window at three strides per network, and single pixels are moved. A row
+that should hold and does not is marked WRONG, and the exit code is 1.
 
 Results are kept per network in ``build/zoo``, so a run that was stopped goes on where it was; a change of the
 package's code or of this file makes them void.
@@ -18,7 +20,9 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import count as count_from
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,12 @@ from torch import Tensor, nn
 
 import everywindow as ew
 import oracle
+from everywindow.costing import crops_macs
+from everywindow.engines.prepare import default_stride, prepare
 from everywindow.errors import ConversionError, EverywindowError
+from everywindow.geometry import WindowGrid
+from everywindow.sharing import program_for, program_macs
+from exactly import CropsOnly, captured_network, exactly
 from torchvision_shim import make_importable
 from trial_weights import noise, sees_the_border, tells_windows_apart, with_trial_weights
 
@@ -36,7 +45,18 @@ CACHE = ROOT / "build" / "zoo"
 WINDOWS = tuple(range(64, 321, 32))
 """Windows that are tried; from 64 pixels on, the last map of stride 32 has more than one position."""
 
+COUNTS = ((2, 3), (3, 4), (3, 5))
+"""Windows per axis at the network's stride, at half of it and at one coprime to it."""
+
+HEAVY = 4 * 10**9
+"""Mult-adds for a window from which fewer windows are compared."""
+
+HEAVY_COUNTS = ((2, 2), (3, 1), (2, 3))
+
 EQUAL = oracle.TOLERANCE[torch.float64]
+UNMOVED, MOVED = 1e-12, 1e-7
+"""Largest change of a score, over the spread, that counts as none, and the least that counts as one."""
+
 REFUSED = ("maxvit", "swin", "vit", "efficientnet", "mobilenet_v3", "regnet_y")
 """Families that may be refused: attention over positions, or a statistic of the whole window inside
 (squeeze-and-excitation). Any other refusal is wrong."""
@@ -54,6 +74,14 @@ class Row:
         larger: relative difference to the crops on the larger image.
         macs_window, macs_crops, macs_fcn: mult-adds for one window, and for the larger image.
         wrong: what is wrong with the row; empty where nothing is.
+        stride: the network's.
+        coprime: a stride per axis that has no divisor in common with it.
+        at_stride, at_half, at_coprime: relative difference of the exact engine to the crops at the network's stride,
+            at half of it and at the coprime one.
+        outside: change of a window's score, over the spread, as a pixel just outside that window changes.
+        gain: mult-adds of the crops over those of the exact engine, at the network's stride on an image of four times
+            the window.
+        ends: where sharing ends, and why.
     """
 
     name: str
@@ -69,6 +97,14 @@ class Row:
     macs_fcn: int = 0
     seconds: float = 0.0
     wrong: str = ""
+    stride: int = 0
+    coprime: tuple[int, int] = (0, 0)
+    at_stride: float | None = None
+    at_half: float | None = None
+    at_coprime: float | None = None
+    outside: float | None = None
+    gain: float = 0.0
+    ends: str = ""
 
 
 def names() -> list[str]:
@@ -117,17 +153,18 @@ def _bins(unequal: list[bool]) -> Any:
     return hook
 
 
-def examine(name: str) -> Row:
-    """One row of the table."""
+def examine(name: str, exact: bool = True) -> Row:
+    """One row of the table, with or without what the exact engine does."""
     start = time.perf_counter()
     module = build(name).double()
     window = smallest_window(module)
     with_trial_weights(module, 3, (window, window), seed=1)
     try:
         found = _compare(name, module, window)
+        found = _with_exact(found, module) if exact else found
     except EverywindowError as error:
         found = Row(name, window, wrong=f"{type(error).__name__}: {error}")
-    return Row(**{**asdict(found), "seconds": time.perf_counter() - start})
+    return replace(found, seconds=time.perf_counter() - start)
 
 
 def _compare(name: str, module: nn.Module, window: int) -> Row:
@@ -158,6 +195,82 @@ def _compare(name: str, module: nn.Module, window: int) -> Row:
         macs_fcn=macs["fcn"],
         wrong=blind or _wrong(native, larger, exact),
     )
+
+
+def _with_exact(row: Row, module: nn.Module) -> Row:
+    """The row with what the exact engine does."""
+    window = (row.window, row.window)
+    stride = default_stride(prepare(module, window, 3), window)[0]
+    coprime = (_coprime(stride, 13), _coprime(stride, 7))
+    counts = HEAVY_COUNTS if row.macs_window > HEAVY else COUNTS
+    strides = ((stride, stride), (max(1, stride // 2),) * 2, coprime)
+    found = [_exact_difference(module, row.window, step, count) for step, count in zip(strides, counts, strict=True)]
+    outside, border = _moved(module, row.window, stride)
+    gain, ends = _sharing(module, row.window, stride)
+    wrong = row.wrong or ("" if max(found) <= EQUAL else "the exact engine differs from the crops")
+    wrong = wrong or ("" if outside <= UNMOVED else "a pixel outside a window moves its score")
+    return replace(
+        row,
+        stride=stride,
+        coprime=coprime,
+        at_stride=found[0],
+        at_half=found[1],
+        at_coprime=found[2],
+        outside=outside,
+        gain=gain,
+        ends=ends,
+        wrong=wrong or ("" if border > MOVED else "a pixel on a window's border does not move its score"),
+    )
+
+
+def _sharing(module: nn.Module, window: int, stride: int) -> tuple[float, str]:
+    """Mult-adds of the crops over those with sharing, on an image of four times the window, and where sharing ends."""
+    try:
+        network = captured_network(module, (window, window), 3)
+    except CropsOnly as reason:
+        return 1.0, f"windows one by one: {reason}"
+    grid = WindowGrid((4 * window,) * 2, (window,) * 2, (stride,) * 2)
+    program = program_for(network, grid.counts, grid.stride)
+    ends = "" if program.ends is None else f"{program.ends.reason.layer}: {program.ends.reason.why}"
+    return crops_macs(network, grid) / program_macs(program), ends
+
+
+def _exact_scores(module: nn.Module, image: Tensor, window: int, stride: Sequence[int]) -> Tensor:
+    """Scores by the exact engine; by what mode exact does where that engine does not run the network."""
+    try:
+        return exactly(module, image, (window, window), stride).scores
+    except CropsOnly:
+        return ew.scan(module, image, window=window, stride=tuple(stride), mode="exact", progress=False).scores
+
+
+def _coprime(stride: int, least: int) -> int:
+    """The least number from ``least`` on that has no divisor in common with the stride."""
+    return next(number for number in count_from(least) if gcd(number, stride) == 1)
+
+
+def _exact_difference(module: nn.Module, window: int, stride: tuple[int, int], counts: tuple[int, int]) -> float:
+    """Relative difference between the exact engine and the crops, on an image of so many windows."""
+    size = [window + (count - 1) * step + step // 2 for count, step in zip(counts, stride, strict=True)]
+    image = noise((1, 3, *size), 5)[0]
+    expected = oracle.crops(module, image, (window, window), stride)
+    return oracle.relative_difference(_exact_scores(module, image, window, stride), expected)
+
+
+def _moved(module: nn.Module, window: int, stride: int) -> tuple[float, float]:
+    """How far one pixel moves the score of the left of two windows, that it lies just outside of, and of the right one,
+    on whose border it lies; relative to the difference of the two scores."""
+    image = noise((1, 3, window, window + stride), 6)[0]
+
+    def scores(column: int | None) -> Tensor:
+        changed = image.clone()
+        if column is not None:
+            changed[:, window // 2, column] += 3
+        return _exact_scores(module, changed, window, (stride, stride))[:, 0]
+
+    before = scores(None)
+    scale = oracle.spread(before)
+    outside, border = scores(window)[:, 0] - before[:, 0], scores(stride)[:, 1] - before[:, 1]
+    return float(outside.abs().max()) / scale, float(border.abs().max()) / scale
 
 
 @torch.no_grad()
@@ -211,7 +324,8 @@ def kept_or_new(name: str, mark: str) -> Row:
     if path.exists():
         kept = json.loads(path.read_text())
         if kept.pop("fingerprint") == mark:
-            return Row(**{**kept, "image_size": tuple(kept["image_size"])})
+            pairs = {name: tuple(kept[name]) for name in ("image_size", "coprime")}
+            return Row(**{**kept, **pairs})
     row = examine(name)
     CACHE.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**asdict(row), "fingerprint": mark}))
@@ -236,6 +350,23 @@ Made by `make zoo` ({threads} threads). {converted} of {count} convert, {wrong} 
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 
+EXACT_HEADER = """
+## Sharing that gives the crops' own numbers
+
+The same networks by the exact engine, with everything shared that windows can share: `mode="exact"` takes crops
+instead where that is predicted to be faster. Largest difference to the plain sliding window, relative to the spread
+between windows, at the network's stride, at half of it, and at a stride per axis that is coprime to it, on images of
+up to two strides more than the window. `outside` is the change of a window's score as one pixel just outside of that
+window changes; that a pixel on its border moves it is checked too. `crops : exact` are the mult-adds of the windows
+one by one over those with sharing, at the network's stride on an image of four times the window; there sharing ends
+at the layer that the last column names, and what comes after runs window by window.
+
+{shared} of {count} networks equal their crops at all three strides.
+
+| network | window | stride | at it | at half | coprime | at that | outside | crops : exact | sharing ends at |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
 
 def line(row: Row) -> str:
     """One row of the table, in Markdown."""
@@ -244,6 +375,19 @@ def line(row: Row) -> str:
     cells += [_millions(macs) for macs in (row.macs_window, row.macs_crops, row.macs_fcn)]
     cells += [f"{row.seconds:.0f}", f"**WRONG: {row.wrong}** {row.reason}" if row.wrong else row.reason]
     return "| " + " | ".join(cell.strip().replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def exact_line(row: Row) -> str:
+    """One row of the table of the exact engine, in Markdown."""
+    numbers = [_number(value) for value in (row.at_stride, row.at_half, row.at_coprime, row.outside)]
+    coprime = "×".join(map(str, row.coprime))
+    cells = [row.name, str(row.window), str(row.stride), *numbers[:2], coprime, *numbers[2:], f"{row.gain:.2f}"]
+    return "| " + " | ".join(cell.strip().replace("|", "\\|").replace("\n", " ") for cell in [*cells, row.ends]) + " |"
+
+
+def _equals(row: Row) -> bool:
+    found = (row.at_stride, row.at_half, row.at_coprime)
+    return all(difference is not None and difference <= EQUAL for difference in found)
 
 
 def _yes(value: bool) -> str:
@@ -270,7 +414,8 @@ def table(rows: Sequence[Row]) -> str:
         converted=sum(row.converts for row in rows),
         wrong=sum(bool(row.wrong) for row in rows),
     )
-    return head + "\n".join(line(row) for row in rows) + "\n"
+    exact = EXACT_HEADER.format(count=len(rows), shared=sum(map(_equals, rows)))
+    return head + "\n".join(map(line, rows)) + "\n" + exact + "\n".join(map(exact_line, rows)) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
