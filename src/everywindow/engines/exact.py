@@ -22,7 +22,7 @@ from everywindow.sharing import constants as constants_of
 BATCH_ELEMENTS = 2**23
 """Values that a batch of windows holds at a time behind the shared part, as far as memory allows."""
 
-LARGEST_BATCH = 1024
+LARGEST_BATCH = 16384
 """Windows in a batch, at most."""
 
 SCRATCH = 1.25
@@ -72,8 +72,9 @@ def run_exact(
         for rectangle in batches.rectangles:
             program = batches.programs[_counts(rectangle)]
             shared = program.shared(_region(pixels, grid, rectangle), weights, kept.relieve)
+            own = program.constants(weights)
             for members in _members(program.windows, batches.batch, pixels.device):
-                outputs = program.scored(shared, weights, members)
+                outputs = program.scored(shared, own, members)
                 vectors = score_vectors(picked(outputs, output), len(members))
                 if scores is None:
                     scores = vectors.new_empty((*grid.counts, vectors.shape[1]))

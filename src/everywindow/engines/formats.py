@@ -49,4 +49,5 @@ def _same(snapshot: Tensor, weight: Tensor) -> bool:
 
 
 def _formatted(weight: Tensor) -> Tensor:
-    return weight.detach().contiguous(memory_format=torch_format("channels_last", weight.ndim))
+    # A copy, for contiguous() leaves kernels of one channel as they are, which libraries take for the other format.
+    return weight.detach().clone(memory_format=torch_format("channels_last", weight.ndim))

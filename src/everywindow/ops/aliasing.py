@@ -59,10 +59,14 @@ IN_PLACE: dict[Any, Any] = {
 """Elementwise operations and those that overwrite their first input."""
 
 
+OWN_FRESH = frozenset(["window_linear"])
+"""Our own functions (:mod:`everywindow.ops.functional`) whose result is always new memory."""
+
+
 def is_fresh(target: Any) -> bool:
     """Whether an operation's result never shares memory with its inputs; False where that is not known."""
     if not isinstance(target, torch._ops.OpOverload):
-        return False
+        return getattr(target, "__name__", "") in OWN_FRESH
     schema = target._schema
     if schema.name in _FRESH:
         return True

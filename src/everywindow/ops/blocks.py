@@ -245,7 +245,7 @@ def windows_of(x: Tensor, dims: Sequence[int], tables: Sequence[Tensor], members
     """
     rows = features_last(x, dims)
     axes = len(dims)
-    flat = members.new_zeros(())
+    flat = tables[0].new_zeros((), dtype=torch.int32 if prod(rows.shape[:axes]) < 2**31 else torch.int64)
     for axis, table in enumerate(tables):
         shape = [len(members)] + [1] * axes
         shape[1 + axis] = table.shape[1]

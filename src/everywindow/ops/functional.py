@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PATCH_ELEMENTS = 1 << 24
+PATCH_ELEMENTS = 1 << 22
 """Elements of gathered windows that exist at one time: bounds the memory of a fully connected layer."""
 
+
+MANY_VECTORS = 4
+"""So many vectors for each row of the weights, and it pays to bring the weights into the order of the map's memory."""
 
 FEW_VECTORS = 96
 """Up to so many vectors the large matrix comes first in a product."""
@@ -208,7 +211,11 @@ def window_linear(
     """
     rows = counts[0]
     row_elements = x.shape[0] * prod(counts[1:]) * weight.shape[1]
-    band = rows if torch.compiler.is_exporting() else max(1, PATCH_ELEMENTS // max(1, row_elements))
+    exporting = torch.compiler.is_exporting()
+    if not exporting and x.shape[0] * prod(counts) >= MANY_VECTORS * len(weight):
+        weight, order = _in_memory_order(x, weight, axes, order)
+    room = max(PATCH_ELEMENTS, FEW_VECTORS * weight.shape[1])
+    band = rows if exporting else max(1, room // max(1, row_elements))
     if band >= rows:
         return _product(gather_windows(x, axes, counts, order, (0,)), weight, bias)
     kernel, dilation, step = axes[0]
@@ -219,6 +226,18 @@ def window_linear(
         flat = gather_windows(slab, axes, (count, *counts[1:]), order, (0,))
         parts.append(_product(flat, weight, bias).unflatten(0, (x.shape[0], -1)))
     return torch.cat(parts, 1).flatten(0, 1)
+
+
+def _in_memory_order(
+    x: Tensor, weight: Tensor, axes: Sequence[Sequence[int]], order: Sequence[int]
+) -> tuple[Tensor, Sequence[int]]:
+    """The weights' columns and the vector's order changed to the map's: axes first, then features."""
+    if sum(part < 0 for part in order) != 1 or x.stride(-1) != 1:
+        return weight, order
+    memory = sorted(order, key=lambda part: (part < 0, part))
+    sizes = [-part if part < 0 else axes[part][0] for part in order]
+    columns = weight.unflatten(1, sizes).permute(0, *(1 + list(order).index(part) for part in memory))
+    return columns.flatten(1), memory
 
 
 def _product(vectors: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -84,7 +84,7 @@ class Places:
         """Per axis, where each window's positions lie: ``[windows, n]``."""
         key = ("tables", rows, device)
         if key not in self._moves:
-            self._moves[key] = [torch.from_numpy(row.table).to(device) for row in rows]
+            self._moves[key] = [torch.from_numpy(row.table.astype(np.int32)).to(device) for row in rows]
         found: list[Tensor] = self._moves[key]
         return found
 

@@ -26,6 +26,7 @@ from everywindow.ops import (
     rule_for,
     windows_of,
 )
+from everywindow.sharing.refold import Refold, refolded, refolds
 
 aten = torch.ops.aten
 
@@ -78,6 +79,7 @@ class Program:
         ends: where sharing ends; None where all is shared.
         places: where shared values lie.
         targets: what to call for some calls of the rest: what overwrites its input, what takes any order in memory.
+        refolds: flattened vectors that are kept in the order of the memory.
     """
 
     network: Network
@@ -89,6 +91,7 @@ class Program:
     ends: Ends | None
     places: Places
     targets: Mapping[fx.Node, Any]
+    refolds: tuple[Refold, ...]
 
     def shared(
         self, image: Tensor, constants: Mapping[fx.Node, Any], after_each: Callable[[], None] = lambda: None
@@ -101,6 +104,10 @@ class Program:
                 del environment[node]
             after_each()
         return {node: environment[node] for node in self.frontier}
+
+    def constants(self, known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
+        """The network's constants as :meth:`scored` takes them."""
+        return refolded(self.refolds, known)
 
     def _image(self, pixels: Tensor) -> Tensor:
         """The pixels as a shared value: those of some window, each window's own where windows do not overlap."""
@@ -122,9 +129,12 @@ class Program:
         last = _last_uses(self.rest)
         kept = set(output_nodes(self.network))
         values = records(self.network).values
+        vectors = {refold.flatten: refold for refold in self.refolds}
         for node in self.rest:
             if _asks_batch(node, values):
                 environment[node] = len(members)
+            elif node in vectors:
+                environment[node] = vectors[node].vector(environment[vectors[node].source])
             else:
                 args, kwargs = fx.node.map_arg((node.args, node.kwargs), environment.__getitem__)
                 environment[node] = self.targets.get(node, node.target)(*args, **kwargs)
@@ -174,6 +184,7 @@ class _Builder:
             self.ends,
             self.places,
             {node: target for node in rest if (target := _instead(node, rest)) is not None},
+            refolds(rest, frontier, self.values, prod(self.places.windows)),
         )
 
     def _consider(self, node: fx.Node) -> None:
@@ -181,9 +192,11 @@ class _Builder:
         inputs = [source for source in node.all_input_nodes if self.values[source] is not None]
         if "shape" not in node.meta or not inputs or any(source not in self.shared for source in inputs):
             return
-        if self.share is not None and len(self.done) >= self.share:
-            return
         call = Call(node, self.values)
+        if self.share is not None and len(self.done) >= self.share:
+            why = "behind it windows one by one are predicted to take less time"
+            self.ends = self.ends or Ends(node, call.because(why))
+            return
         try:
             self.done[node] = self._step(call)
             self.shared.add(node)
