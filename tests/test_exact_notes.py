@@ -12,7 +12,7 @@ from torch import nn
 
 import everywindow as ew
 import oracle
-from everywindow.engines import rates
+from everywindow.engines import rates, tried
 from everywindow.engines.measured import measured_seconds, remember
 from everywindow.engines.pages import Kept
 from everywindow.geometry import WindowGrid
@@ -27,6 +27,11 @@ def padded(width: int = 24) -> nn.Module:
         layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     module = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4))
     return with_trial_weights(module, 3, (32, 32), dtype=torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def _of_short_scans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried, "LEAST_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +78,11 @@ def test_coarse_numbers_are_measured_against_the_network_s_own(image: torch.Tens
     whole = oracle.relative_difference(m.scores.double(), full.scores.double())
     assert 0 < told <= 1.2 * whole
     assert whole < 0.2
+
+
+def test_nothing_is_said_of_short_scans(image: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried, "LEAST_SECONDS", 60.0)
+    assert not ew.scan(padded(), image, window=32, stride=2).plan.notes
 
 
 def test_finer_numbers_need_no_note(image: torch.Tensor) -> None:

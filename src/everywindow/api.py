@@ -17,6 +17,7 @@ from everywindow.graph import captured, final_activation
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, ModeRun, ScoreMap
+from everywindow.sharing import exact_macs
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
@@ -149,7 +150,7 @@ def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stri
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> cost(net, image_size=12, window=8, stride=4).macs
-    {'crops': 6912, 'fcn': 6912}
+    {'crops': 6912, 'fcn': 6912, 'exact': 6912}
     """
     known = as_classifier(classifier, window)
     prepared = prepare(known.module, known.window, known.channels)
@@ -162,7 +163,7 @@ def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stri
         maps = fully_convolutional(prepared.network, steps, copy=False).maps
     except ConversionError:
         maps = None
-    return cost_table(prepared.network, grid, maps)
+    return cost_table(prepared.network, grid, maps, exact_macs(prepared.network, grid))
 
 
 def _listed(sizes: Sizes) -> int | tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def _computed(m: ScoreMap) -> list[tuple[str, str]]:
     asked = plan["reason"] == "asked for"
     how = HOW[plan["engine"]] if asked else plan["reason"]
     ends = [f"sharing ends at {plan['ends']}"] if plan.get("ends") else []
-    lines = [how, *ends, *plan.get("notes", ())]
+    # In a terminal the engine has told its notes already.
+    notes = () if sys.stderr.isatty() else plan.get("notes", ())
+    lines = [how, *ends, *notes]
     return [("computed", lines[0]), *(("", line) for line in lines[1:])]
 
 

@@ -60,13 +60,21 @@ class Cost:
         return "\n".join([*lines, f"{self.params:,} parameters; mult-adds for {self.windows:,} windows: {totals}"])
 
 
-def cost_table(network: Network, grid: WindowGrid, maps: Sequence[MapSize] | None) -> Cost:
-    """The cost of scanning an image; ``maps`` are the converted network's, where there is one."""
+def cost_table(network: Network, grid: WindowGrid, maps: Sequence[MapSize] | None, exact: int) -> Cost:
+    """The cost of scanning an image.
+
+    Args:
+        network: the captured network.
+        grid: the windows.
+        maps: the converted network's, where there is one.
+        exact: mult-adds of the mode ``exact``.
+    """
     counted: set[str] = set()
     rows = tuple(_row(call, counted) for call in calls(network))
     macs = {"crops": grid.total * sum(row.macs for row in rows)}
     if maps is not None:
         macs["fcn"] = fcn_macs(maps, grid)
+    macs["exact"] = exact
     kept = tuple(row for row in rows if row.params or row.macs)
     return Cost(sum(row.params for row in rows), macs, grid.total, kept)
 

@@ -23,6 +23,9 @@ from everywindow.graph import Network, precision, records
 MUCH = 3.0
 """One pass is spoken of where it is predicted to be so many times as fast."""
 
+LEAST_SECONDS = 0.5
+"""Of shorter scans nothing is said: there is little to gain."""
+
 WINDOWS = 36
 """Windows on which something is tried, at most."""
 
@@ -77,7 +80,7 @@ def one_pass_hint(job: Job, scores: Tensor, predicted: float, crops: float) -> s
         crops: seconds that the windows one by one were predicted to take.
     """
     network = job.prepared.network
-    if network is None or records(network).verdict.exact:
+    if network is None or predicted < LEAST_SECONDS or records(network).verdict.exact:
         return ""
     try:
         fcn = converted(network, job.grid.stride)

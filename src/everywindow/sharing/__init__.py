@@ -5,6 +5,7 @@ from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Ends, Program, SharedStep, build, constants
 from everywindow.sharing.work import (
     Work,
+    exact_macs,
     frontier_elements,
     program_macs,
     rest_calls,
@@ -21,6 +22,7 @@ __all__ = [
     "Work",
     "build",
     "constants",
+    "exact_macs",
     "frontier_elements",
     "program_for",
     "program_macs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -207,7 +208,7 @@ class _Builder:
 
     def _step(self, call: Call) -> Step:
         value = self.values[call.node]
-        for one in value if isinstance(value, tuple) else (value,):
+        for one in _read_outputs(call.node, value):
             _require_shareable(one)
         rule = rule_for(call.target)
         if rule is None:
@@ -261,6 +262,14 @@ def _overwrites(node: fx.Node, rest: Sequence[fx.Node]) -> bool:
     if not isinstance(first, fx.Node) or len(first.users) > 1 or first not in rest:
         return False
     return fills_first(node) and owns_memory(first)
+
+
+def _read_outputs(node: fx.Node, value: Value | tuple[Value, ...] | None) -> Sequence[Value | None]:
+    """The records of a call's output; of several those that some later call takes."""
+    if not isinstance(value, tuple):
+        return (value,)
+    items = [user.args[1] for user in node.users if user.target is operator.getitem and user.users]
+    return [value[item] for item in items if isinstance(item, int)]
 
 
 def _single(value: Value | tuple[Value, ...] | None) -> Value:

@@ -47,7 +47,8 @@ class Refold:
     def weight(self, weight: Tensor) -> Tensor:
         """The weights with their columns in the memory's order."""
         parts = weight.unflatten(1, self.sizes).permute(0, *(1 + part for part in self.columns))
-        return parts.flatten(1).contiguous()
+        changed: Tensor = parts.flatten(1).contiguous()
+        return changed
 
 
 def refolds(

@@ -8,10 +8,11 @@ from math import prod
 
 from torch import fx
 
-from everywindow.costing import window_macs
-from everywindow.geometry import Value
-from everywindow.graph import records
+from everywindow.costing import crops_macs, window_macs
+from everywindow.geometry import Value, WindowGrid
+from everywindow.graph import Network, records
 from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, rule_for
+from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Program, SharedStep
 
 COPY = "copy"
@@ -101,6 +102,13 @@ def program_macs(program: Program) -> int:
     """Mult-adds of the whole rectangle."""
     shared = sum(work.macs for step in program.steps for work in shared_work(step, program))
     return shared + prod(program.windows) * sum(window_macs(call) for call in rest_calls(program))
+
+
+def exact_macs(network: Network, grid: WindowGrid) -> int:
+    """Mult-adds with everything shared that can be; those of the crops where windows may not share a batch."""
+    if records(network).unproved is not None:
+        return crops_macs(network, grid)
+    return program_macs(program_for(network, grid.counts, grid.stride))
 
 
 def shared_peak(program: Program) -> int:
