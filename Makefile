@@ -3,19 +3,22 @@
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
 # make zoo      every torchvision classifier against its crops, into docs/zoo.md
+# make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
 # make clean    remove the environment and what was built
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
-# WORKERS the number of processes that run the tests.
+# WORKERS the number of processes that run the tests, EXAMPLES and SEED how many laws are tried, and which.
 
 PYTHON ?= python3
 WORKERS ?= 2
+EXAMPLES ?= 10000
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo test check format bench zoo clean
+.PHONY: demo test check format bench zoo laws clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
@@ -39,6 +42,9 @@ bench: $(VENV)/test.stamp
 
 zoo: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --out docs/zoo.md
+
+laws: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md
 
 clean:
 	rm -rf $(VENV) demo-output dist

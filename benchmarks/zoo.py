@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 import everywindow as ew
 import oracle
+from benchmarks.section import write_keeping_section
 from everywindow.costing import crops_macs
 from everywindow.engines.prepare import default_stride, prepare
 from everywindow.errors import ConversionError, EverywindowError
@@ -429,8 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only or names():
         rows.append(kept_or_new(name, mark))
         print(line(rows[-1]), file=sys.stderr, flush=True)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(table(rows))
+    write_keeping_section(options.out, table(rows))
     return int(any(row.wrong for row in rows))
 
 

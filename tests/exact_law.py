@@ -79,6 +79,7 @@ class Tally:
 
     Attributes:
         networks: networks that the exact engine ran.
+        sharing: those of them in whose scans some call ran on shared values.
         crops_only: networks that mode exact leaves to the crops.
         blind: networks that tell windows apart too little for a comparison to mean anything.
         scans: scans compared.
@@ -89,6 +90,7 @@ class Tally:
     """
 
     networks: int = 0
+    sharing: int = 0
     crops_only: int = 0
     blind: int = 0
     scans: int = 0
@@ -118,8 +120,10 @@ def check_network(draw: Draw, example: Example, tally: Tally, count: int = 1) ->
         tally.blind += 1
         return
     tally.networks += 1
+    before = tally.shared
     for _ in range(count):
         check_scan(example, draw(scans(example)), spread, tally)
+    tally.sharing += tally.shared > before
 
 
 def check_scan(example: Example, scan: Scan, spread: float, tally: Tally) -> None:
@@ -148,7 +152,8 @@ def check_pixels(example: Example, scan: Scan, image: Tensor, scores: Tensor, sc
     place = tuple(int(at) for at in torch.unravel_index(torch.tensor(index), counts))
     corner = [at * step for at, step in zip(place, scan.stride, strict=True)]
     axis = scan.seed % len(corner)
-    inside = tuple(slice(first, first + n) for first, n in zip(corner, example.window, strict=True))
+    inside = (slice(None), *(slice(first, first + n) for first, n in zip(corner, example.window, strict=True)))
+    here: tuple[int | slice, ...] = (slice(None), *place)
     middle = [first + n // 2 for first, n in zip(corner, example.window, strict=True)]
     low, high = corner[axis], corner[axis] + example.window[axis] - 1
     pairs = [(low - 1, low), (high + 1, high)][:: 1 if scan.seed % 2 else -1]
@@ -157,11 +162,12 @@ def check_pixels(example: Example, scan: Scan, image: Tensor, scores: Tensor, sc
     def moved(at: int) -> tuple[Tensor, Tensor]:
         """How far a pixel moves the window's score, and the crop's."""
         changed = image.clone()
-        changed[(slice(None), *middle[:axis], at, *middle[axis + 1 :])] += 3
+        pixel: tuple[int | slice, ...] = (slice(None), *middle[:axis], at, *middle[axis + 1 :])
+        changed[pixel] += 3
         after = _run(example.module, changed, example.window, scan).scores
         with torch.no_grad():
-            crops = [example.module(one[(slice(None), *inside)].unsqueeze(0)).reshape(-1) for one in (image, changed)]
-        return (after - scores)[(slice(None), *place)] / scale, (crops[1] - crops[0]) / scale
+            crops = [example.module(one[inside].unsqueeze(0)).reshape(-1) for one in (image, changed)]
+        return (after - scores)[here] / scale, (crops[1] - crops[0]) / scale
 
     if 0 <= outside < image.shape[1 + axis]:
         most = float(moved(outside)[0].abs().max())

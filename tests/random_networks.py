@@ -48,11 +48,12 @@ class Residual(nn.Module):
         self.body, self.skip, self.in_place = body, skip, in_place
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.body(x)
+        out: Tensor = self.body(x)
+        skipped: Tensor = self.skip(x)
         if self.in_place:
-            out += self.skip(x)
+            out += skipped
             return out
-        return self.skip(x) + out
+        return skipped + out
 
     def extra_repr(self) -> str:
         return f"in_place={self.in_place}"
@@ -109,7 +110,8 @@ class Reduce(nn.Module):
         self.kind, self.dims, self.keepdim = kind, tuple(dims), keepdim
 
     def forward(self, x: Tensor) -> Tensor:
-        return getattr(x, self.kind)(self.dims, keepdim=self.keepdim)
+        reduced: Tensor = getattr(x, self.kind)(self.dims, keepdim=self.keepdim)
+        return reduced
 
     def extra_repr(self) -> str:
         return f"{self.kind!r}, {self.dims}, keepdim={self.keepdim}"
@@ -228,7 +230,8 @@ def _activation(b: _Builder) -> nn.Module:
             lambda: nn.SiLU(inplace=True),
             nn.Hardswish,
         ]
-    return b.draw(st.sampled_from(choices))()
+    layer: nn.Module = b.draw(st.sampled_from(choices))()
+    return layer
 
 
 def _conv(b: _Builder) -> None:
@@ -270,7 +273,8 @@ def _pad(b: _Builder) -> None:
 
 def _three(b: _Builder, out: int, stride: int = 1) -> nn.Module:
     """A 3-convolution, padded to its size where the network may pad."""
-    return b.kind("Conv")(b.channels, out, 3, stride, padding=1 if b.padded else 0)
+    layer: nn.Module = b.kind("Conv")(b.channels, out, 3, stride, padding=1 if b.padded else 0)
+    return layer
 
 
 def _skip(b: _Builder) -> nn.Module:

@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
 
+import oracle
+from everywindow.sharing import build
 from exact_law import Tally, check_network
+from exactly import captured_network, exactly
+from laws import EQUAL
 from random_networks import Example, networks
 from test_random_networks import drawn
+from trial_weights import noise, with_trial_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")
+
+
+class Varied(nn.Module):
+    """Calls with several outputs, joins, views and values that are read again, in one network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.second = nn.Conv2d(3, 3, 3, stride=2, padding=1)
+        self.third = nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Hardswish(inplace=True))
+        self.head = nn.Linear(3 * 9 * 9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.first(x).chunk(2, 1)
+        left, right = self.second(left * torch.sigmoid(right)), F.avg_pool2d(right, 2, ceil_mode=True)
+        left += right
+        right += F.adaptive_max_pool2d(left, 9)
+        left = self.third(left)
+        left += right
+        return self.head(left.reshape(left.shape[0], -1))
+
+
+def test_sharing_may_end_behind_any_call() -> None:
+    module = with_trial_weights(Varied(), 2, (18, 17))
+    image = noise((1, 2, 31, 29), 3)[0]
+    expected = oracle.crops(module, image, (18, 17), (2, 3))
+    network = captured_network(module, (18, 17), 2)
+    targets = {str(node.target) for node in network.graph.nodes}
+    assert any("native_batch_norm" in target for target in targets), "no call with several outputs"
+    steps = len(build(network, (7, 5), (2, 3)).steps)
+    assert steps > 10
+    for share in range(steps + 1):
+        found = exactly(module, image, (18, 17), (2, 3), share=(share + 0.5) / steps)
+        assert oracle.relative_difference(found.scores, expected) <= EQUAL, share
 
 
 def tallied(examples: int, strategy: st.SearchStrategy[Example]) -> Tally:

@@ -194,7 +194,7 @@ class _Builder:
         if "shape" not in node.meta or not inputs or any(source not in self.shared for source in inputs):
             return
         call = Call(node, self.values)
-        if self.share is not None and len(self.done) >= self.share:
+        if self.share is not None and len(self.done) >= self.share and node.target is not operator.getitem:
             why = "behind it windows one by one are predicted to take less time"
             self.ends = self.ends or Ends(node, call.because(why))
             return
