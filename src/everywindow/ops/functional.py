@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PATCH_ELEMENTS = 1 << 22
+PATCH_ELEMENTS = 1 << 24
 """Elements of gathered windows that exist at one time: bounds the memory of a fully connected layer."""
 
 
 MANY_VECTORS = 4
 """So many vectors for each row of the weights, and it pays to bring the weights into the order of the map's memory."""
+
+SMALL_KERNEL = 16
+"""Up to so many positions in a window, a convolution routine beats the product over gathered windows."""
 
 FEW_VECTORS = 96
 """Up to so many vectors the large matrix comes first in a product."""
@@ -213,6 +216,8 @@ def window_linear(
     row_elements = x.shape[0] * prod(counts[1:]) * weight.shape[1]
     exporting = torch.compiler.is_exporting()
     if not exporting and x.shape[0] * prod(counts) >= MANY_VECTORS * len(weight):
+        if _is_small_kernel(x, axes, order):
+            return _convolved(x, weight, bias, axes, counts)
         weight, order = _in_memory_order(x, weight, axes, order)
     room = max(PATCH_ELEMENTS, FEW_VECTORS * weight.shape[1])
     band = rows if exporting else max(1, room // max(1, row_elements))
@@ -226,6 +231,23 @@ def window_linear(
         flat = gather_windows(slab, axes, (count, *counts[1:]), order, (0,))
         parts.append(_product(flat, weight, bias).unflatten(0, (x.shape[0], -1)))
     return torch.cat(parts, 1).flatten(0, 1)
+
+
+def _is_small_kernel(x: Tensor, axes: Sequence[Sequence[int]], order: Sequence[int]) -> bool:
+    """Whether a convolution routine is faster than a matrix product over gathered windows."""
+    kernel = prod(length for length, _, _ in axes)
+    return x.ndim == 4 and kernel <= SMALL_KERNEL and tuple(order) == (-x.shape[-1], 0, 1)
+
+
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, axes: Sequence[Sequence[int]], counts: Sequence[int]
+) -> Tensor:
+    """:func:`window_linear` of a map ``[N, h, w, C]`` by the convolution routine."""
+    kernel = weight.unflatten(1, (x.shape[-1], *(length for length, _, _ in axes)))
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    strides, dilations = [step for _, _, step in axes], [dilation for _, dilation, _ in axes]
+    scores = F.conv2d(x.permute(0, 3, 1, 2), kernel, bias, strides, 0, dilations)
+    return scores[:, :, : counts[0], : counts[1]].permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def _in_memory_order(

@@ -11,6 +11,7 @@ from everywindow.geometry import Dim, Space, Value, has_batch, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place, physical_dim, rearrangement
+from everywindow.ops.places import Places, Step, verbatim
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
 from everywindow.ops.verbatim import plain_value
 
@@ -28,6 +29,12 @@ class Reduction(Rule):
         kind = call.target._schema.name.removeprefix("aten::")
         keepdim = bool(call.arguments.get("keepdim"))
         return reduced_map(emit, mapped, _dims(call), _KINDS.get(kind, kind), keepdim)
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        value = call.value(call.inputs[0])
+        if space_axes([value.layout[dim] for dim in _dims(call)]):
+            raise NotShared("it takes whole windows")
+        return verbatim(call, places, after)
 
 
 class Extremum(Reduction):
