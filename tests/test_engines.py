@@ -70,7 +70,7 @@ class SeveralOutputs(nn.Module):
         return {"kind": self.kind(x), "size": self.size(x)}
 
 
-@pytest.mark.parametrize("mode", ["crops", "fcn"])
+@pytest.mark.parametrize("mode", ["crops", "fcn", "exact"])
 def test_one_of_several_outputs(mode: str, image: torch.Tensor) -> None:
     net = SeveralOutputs().double().eval()
     first = ew.scan(net, image, window=12, mode=mode)
@@ -97,7 +97,7 @@ def test_scan_leaves_modes_weights_and_image_as_they_were(image: torch.Tensor) -
     net[2].eval()
     modes = [child.training for child in net.modules()]
     before, pixels = copy.deepcopy(net.state_dict()), image.clone()
-    for mode in ("crops", "fcn"):
+    for mode in ("crops", "fcn", "exact"):
         ew.scan(net, image, window=12, mode=mode)
     assert [child.training for child in net.modules()] == modes
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
@@ -135,7 +135,7 @@ def test_a_network_that_cannot_be_captured_runs_as_crops_one_by_one(image: torch
     net = Branching().double()
     classifier = ew.Classifier(net, window=12, channels=1)
     m = ew.scan(classifier, image, stride=7)
-    assert m.mode == "crops"
+    assert (m.mode, m.plan.engine) == ("exact", "crops")
     assert m.plan.batch == 1
     assert "cannot capture" in m.plan.reason
     assert relative_difference(m.scores, crops(net, image, (12, 12), (7, 7))) < 1e-10
@@ -164,8 +164,8 @@ def test_a_map_for_each_window_is_no_score_vector(image: torch.Tensor) -> None:
 
 def test_windows_far_apart_run_as_crops(image: torch.Tensor) -> None:
     m = ew.scan(PLAIN, image, window=12, stride=30)
-    assert m.mode == "crops"
-    assert "less one by one" in m.plan.reason
+    assert (m.mode, m.plan.engine) == ("exact", "crops")
+    assert "gain too little" in m.plan.reason
 
 
 def test_converted_networks_survive_pickle_and_copy(image: torch.Tensor) -> None:
@@ -189,9 +189,9 @@ def test_the_converted_network_checks_its_input() -> None:
             fcn(torch.zeros(shape, dtype=torch.float64))
 
 
-def test_a_mode_that_this_version_lacks_is_named(image: torch.Tensor) -> None:
-    with pytest.raises(ew.InputError, match="exact"):
-        ew.scan(PLAIN, image, window=12, mode="exact")
+def test_a_mode_that_does_not_exist_is_refused_with_those_that_do(image: torch.Tensor) -> None:
+    with pytest.raises(ew.InputError, match="'shared' is none of exact, fcn, crops"):
+        ew.scan(PLAIN, image, window=12, mode="shared")
 
 
 def test_the_tuner_ends_on_the_fastest_setting() -> None:

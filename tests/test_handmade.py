@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import everywindow as ew
 import oracle
 from everywindow.errors import CaptureError, ConversionError
+from exactly import exactly
 from laws import EQUAL, larger_difference, native_difference
 from random_networks import ChannelsLast, FlattenAs, Pad, Reduce, Residual, Shuffle
 from trial_weights import noise, with_trial_weights
@@ -341,6 +342,17 @@ def test_equals_the_crops_where_exact_and_only_there(case: Case, converted: nn.M
         assert difference <= EQUAL
 
 
+@pytest.mark.parametrize("finer", [0, 1])
+def test_the_exact_engine_equals_the_crops(case: Case, finer: int) -> None:
+    """At the network's stride, and at one that has no divisor in common with it."""
+    stride = (case.network_stride + finer,) * len(case.window)
+    size = [n + 3 * step + 1 for n, step in zip(case.window, stride, strict=True)]
+    image = noise((1, case.channels, *size), 4)[0]
+    expected = oracle.crops(case.module, image, case.window, stride)
+    found = exactly(case.module, image, case.window, stride)
+    assert oracle.relative_difference(found.scores, expected) <= EQUAL
+
+
 def test_geometry(case: Case, converted: nn.Module) -> None:
     geometry = converted.geometry
     assert tuple(geometry.window) == case.window
@@ -455,7 +467,7 @@ class Attention(nn.Module):
         return self.head(tokens.mean(1))
 
 
-def test_attention_over_positions_is_refused_with_the_layer_and_scanned_as_crops() -> None:
+def test_attention_over_positions_is_refused_with_the_layer_and_scanned_all_the_same() -> None:
     module = with_trial_weights(Attention(), 2, (9, 9), seed=3)
     with pytest.raises(ConversionError) as caught:
         ew.convolutionalize(module, window=9, channels=2)
@@ -464,7 +476,8 @@ def test_attention_over_positions_is_refused_with_the_layer_and_scanned_as_crops
     assert "crops" in caught.value.remedy
     image = noise((1, 2, 15, 13), 1)[0]
     scan = ew.scan(module, image, window=9, stride=2, dtype=torch.float64)
-    assert scan.mode == "crops"
+    assert scan.mode == "exact"
+    assert scan.verdict.exact
     assert oracle.relative_difference(scan.scores, oracle.crops(module, image, (9, 9), (2, 2))) <= EQUAL
 
 

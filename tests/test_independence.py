@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import everywindow as ew
+from exactly import CropsOnly, exactly
 from oracle import crops, relative_difference
 
 WINDOW, STRIDE = (8, 8), (2, 2)
@@ -91,13 +92,25 @@ def image() -> Tensor:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("mode", [None, "crops"])
-def test_scores_are_those_of_single_windows(name: str, mode: str | None, image: Tensor) -> None:
+@pytest.mark.parametrize("mode", ["crops", "exact"])
+def test_scores_are_those_of_single_windows(name: str, mode: str, image: Tensor) -> None:
     torch.manual_seed(4)
     net = NETWORKS[name]().double().eval()
     m = ew.scan(net, image, window=8, stride=2, mode=mode)
     assert m.verdict.exact
     assert relative_difference(m.scores, crops(net, image, WINDOW, STRIDE)) < 1e-10
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_shared_are_those_of_single_windows(name: str, image: Tensor) -> None:
+    """With all shared that can be; a network whose windows may see each other is left to the crops."""
+    torch.manual_seed(4)
+    net = NETWORKS[name]().double().eval()
+    try:
+        scores = exactly(net, image, WINDOW, STRIDE).scores
+    except CropsOnly:
+        return
+    assert relative_difference(scores, crops(net, image, WINDOW, STRIDE)) < 1e-10
 
 
 def test_settings_in_objects_are_seen(image: Tensor) -> None:
@@ -107,7 +120,7 @@ def test_settings_in_objects_are_seen(image: Tensor) -> None:
     torch.testing.assert_close(ew.scan(net, image, window=8, stride=2, mode="fcn").scores, 5 * first)
 
 
-@pytest.mark.parametrize("mode", ["crops", "fcn"])
+@pytest.mark.parametrize("mode", ["crops", "fcn", "exact"])
 def test_weights_changed_behind_autograd_are_seen(mode: str, image: Tensor) -> None:
     net = Code(lambda s, x: s.fc(s.pooled(x))).double().eval()
     for _ in range(4):
@@ -127,8 +140,8 @@ class Counting(Code):
         return super().forward(x)
 
 
-@pytest.mark.parametrize("mode", [None, "crops", "fcn"])
-def test_a_network_with_a_memory_is_refused(mode: str | None, image: Tensor) -> None:
+@pytest.mark.parametrize("mode", ["crops", "fcn", "exact"])
+def test_a_network_with_a_memory_is_refused(mode: str, image: Tensor) -> None:
     with pytest.raises(ew.IndependenceError, match="ran before"):
         ew.scan(Counting().double(), image, window=8, mode=mode)
 

@@ -92,7 +92,7 @@ def test_padded_3d(data: st.DataObject, example: Example) -> None:
 @drawn(25)
 @given(data=st.data(), example=networks())
 def test_scan_is_never_wrong(data: st.DataObject, example: Example) -> None:
-    """Without a mode, and in crops mode, the map is that of the plain sliding window, at any stride."""
+    """Without a mode, and in crops mode, the map is that of the plain sliding window, at any stride, as planned."""
     stride = data.draw(scan_strides(example), "stride")
     step = stride or example.strides
     image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[0]

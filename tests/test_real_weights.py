@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import everywindow as ew
 import oracle
+from exactly import exactly
 from laws import EQUAL
 
 
@@ -74,8 +75,11 @@ def check(module: nn.Module, image: Tensor, window: int, stride: int | None, ste
     with torch.no_grad():
         assert oracle.relative_difference(converted(image.unsqueeze(0))[0], expected) <= EQUAL
     scan = ew.scan(module, image, window=window, stride=stride, dtype=torch.float64)
-    assert scan.mode == "fcn"
+    assert scan.mode == "exact"
     assert oracle.relative_difference(scan.scores, expected) <= EQUAL
+    shared = exactly(module, image, (window, window), (step, step))
+    assert shared.shares
+    assert oracle.relative_difference(shared.scores, expected) <= EQUAL
 
 
 def test_lenet_trained_on_cifar(shared_data: Path) -> None:
