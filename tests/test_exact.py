@@ -55,6 +55,26 @@ def test_sharing_may_end_behind_any_call() -> None:
         assert oracle.relative_difference(found.scores, expected) <= EQUAL, share
 
 
+class OtherStrides(nn.Module):
+    """``torch.export`` foretells memory in order behind the padding, and leaves out ``contiguous``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(2 * 6**3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+        return self.head(F.pad(x, [0, 1] * 3, mode="replicate").contiguous().view(-1, 2 * 6**3))
+
+
+def test_a_view_of_memory_in_another_order_than_foretold() -> None:
+    module = with_trial_weights(OtherStrides(), 2, (5, 5, 5))
+    image = noise((1, 2, 7, 6, 8), 3)[0]
+    expected = oracle.crops(module, image, (5, 5, 5), (1, 1, 1))
+    found = exactly(module, image, (5, 5, 5), (1, 1, 1))
+    assert oracle.relative_difference(found.scores, expected) <= EQUAL
+
+
 def tallied(examples: int, strategy: st.SearchStrategy[Example]) -> Tally:
     """Check so many networks, two scans each."""
     tally = Tally()
