@@ -95,7 +95,7 @@ def test_exact_is_the_crops(axes: int, padded: bool, examples: int) -> None:
     tally = tallied(examples, networks(axes=axes, padded=padded))
     assert tally.crops_only == 0, tally.why
     assert tally.networks >= 0.7 * examples
-    assert tally.shared >= 0.3 * tally.scans
+    assert tally.shared >= (0.15 if axes == 3 else 0.3) * tally.scans  # cubes of 6 to 11 pixels are mostly border
     assert tally.rectangles >= 0.1 * tally.scans
     assert tally.outside >= 0.3 * tally.scans
     assert tally.border >= 0.3 * tally.scans
