@@ -25,7 +25,7 @@ SIZES = (1, 2, 3, 4, 8, 16, 32)
 CHANNELS = (4, 16, 64, 256)
 """Channels that they are timed with."""
 
-VERSION = 2
+VERSION = 3
 """Of what is measured: kept figures of another version are measured anew."""
 
 CACHE = "EVERYWINDOW_CACHE"
@@ -40,7 +40,8 @@ class Rates:
 
     Attributes:
         conv, depthwise, product: mult-adds per second by channels and side of the pieces.
-        moved: values read or written per second by calls that multiply little.
+        moved: values read or written per second by calls that multiply little, on large values.
+        near: the same on values that stay near the processor, as those of a batch of windows do.
         gathered: values gathered per second.
         call: seconds that any call takes.
     """
@@ -49,16 +50,18 @@ class Rates:
     depthwise: Table
     product: Table
     moved: float
+    near: float
     gathered: float
     call: float
 
     def seconds(self, work: Work) -> float:
         """How long a call takes, predicted."""
         seconds = self.call + work.gathered / self.gathered
+        moving = work.elements / (self.near if work.near else self.moved)
         if work.kind == "copy":
-            return seconds + work.elements / self.moved
+            return seconds + moving
         table: Table = getattr(self, work.kind)
-        return seconds + max(work.macs / _looked_up(table, work.channels, work.size), work.elements / self.moved / 2)
+        return seconds + max(work.macs / _looked_up(table, work.channels, work.size), moving / 2)
 
 
 def _looked_up(table: Table, channels: int, size: float) -> float:
@@ -140,7 +143,7 @@ def _measured(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         x, weight = random(min(rows, 2**22 // channels), channels), random(channels, channels)
         return x.numel() * channels / _seconds(lambda: F.linear(x, weight), device)
 
-    values = random(2**16, 64)
+    values, few = random(2**16, 64), random(2**12, 64)
     index = torch.arange(2**16, device=device, dtype=torch.int32).flip(0)
     small = random(8)
     out = torch.empty_like(values)
@@ -150,6 +153,7 @@ def _measured(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         "depthwise": {"1": {name: conv(64, side, 64) for name, side in sides.items() if side > 1}},
         "product": {str(c): {"1": product(c)} for c in (*CHANNELS, 1024)},
         "moved": 2 * values.numel() / _seconds(lambda: torch.relu(values), device),
+        "near": 2 * few.numel() / _seconds(lambda: torch.relu(few), device),
         "gathered": values.numel() / _seconds(lambda: torch.index_select(values, 0, index, out=out), device),
         "call": _seconds(lambda: torch.relu(small), device),
     }

@@ -30,6 +30,7 @@ class Work:
         channels: channels that go into one output.
         elements: values read and written.
         gathered: values brought to other positions first.
+        near: whether the values are those of a few windows.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class Work:
     channels: int
     elements: int
     gathered: int = 0
+    near: bool = False
 
 
 def window_work(call: Call) -> Work:
@@ -46,7 +48,7 @@ def window_work(call: Call) -> Work:
     sides = call.shape[2:] if kind in ("conv", "depthwise") else ()
     computes = kind != COPY or is_fresh(call.target)
     touched = (_elements(call.node) + sum(map(_elements, call.inputs))) if computes else 0
-    return Work(kind, window_macs(call), _side(sides), channels, touched)
+    return Work(kind, window_macs(call), _side(sides), channels, touched, near=True)
 
 
 def shared_work(step: SharedStep, program: Program) -> list[Work]:
