@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
+from typing import Any
 
 import torch
 
@@ -37,9 +38,16 @@ class Forecast:
 def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: torch.dtype) -> Forecast:
     """The prediction for an image, from the rates that were measured on this device.
 
-    Where to stop sharing: wherever the sum of what is shared before and what is done window by window behind is least.
+    Made once for a captured network and image size. Where to stop sharing: wherever the sum of what is shared before and what is done window by window behind is least.
     """
-    rates = rates_for(device, dtype, torch.get_num_threads())
+    kept: dict[Any, Forecast] = network.kept.setdefault("forecasts", {})
+    key = (grid, device, dtype, torch.get_num_threads())
+    if key not in kept:
+        kept[key] = _forecast(network, grid, rates_for(device, dtype, torch.get_num_threads()))
+    return kept[key]
+
+
+def _forecast(network: Network, grid: WindowGrid, rates: Rates) -> Forecast:
     program = program_for(network, grid.counts, grid.stride)
     windows = prod(grid.counts)
     crops = windows * sum(_one(call, rates) for call in calls(network))

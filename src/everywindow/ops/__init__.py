@@ -2,7 +2,7 @@
 
 from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
-from everywindow.ops.blocks import CHUNK, windows_of
+from everywindow.ops.blocks import CHUNK, settled, windows_of
 from everywindow.ops.convolution import Convolution
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
@@ -40,6 +40,7 @@ __all__ = [
     "layout_by_shape",
     "per_item",
     "rule_for",
+    "settled",
     "shape_of",
     "spread",
     "windows_of",

@@ -195,6 +195,11 @@ def features_last(x: Tensor, dims: Sequence[int]) -> Tensor:
     return x.permute(_order(x.ndim, dims)).contiguous()
 
 
+def settled(x: Tensor, dims: Sequence[int]) -> Tensor:
+    """The same value, in memory as gathering takes it."""
+    return features_last(x, dims).permute(_inverse(_order(x.ndim, dims)))
+
+
 class Flat:
     """Positions picked along every spatial axis at once.
 

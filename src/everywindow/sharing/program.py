@@ -25,6 +25,7 @@ from everywindow.ops import (
     is_fresh,
     is_in_place,
     rule_for,
+    settled,
     windows_of,
 )
 from everywindow.sharing.refold import Refold, refolded, refolds
@@ -104,7 +105,7 @@ class Program:
             for node in step.frees:
                 del environment[node]
             after_each()
-        return {node: environment[node] for node in self.frontier}
+        return {node: settled(environment[node], self._rows(node)[1]) for node in self.frontier}
 
     def constants(self, known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
         """The network's constants as :meth:`scored` takes them."""
@@ -145,10 +146,14 @@ class Program:
         return fx.node.map_arg(self.network.outputs, environment.__getitem__)
 
     def _windows(self, node: fx.Node, value: Tensor, members: Tensor) -> Tensor:
+        rows, dims = self._rows(node)
+        return windows_of(value, dims, self.places.tables(rows, value.device), members)
+
+    def _rows(self, node: fx.Node) -> tuple[Rows, list[int]]:
+        """Where the positions of a shared value lie, and its spatial dimensions."""
         record = _single(records(self.network).values[node])
         rows = self.places.rows(record)
-        dims = [axis_dim(record.layout, axis) for axis in range(len(rows))]
-        return windows_of(value, dims, self.places.tables(rows, value.device), members)
+        return rows, [axis_dim(record.layout, axis) for axis in range(len(rows))]
 
 
 def build(network: Network, windows: Sequence[int], stride: Sequence[int], share: int | None = None) -> Program:
