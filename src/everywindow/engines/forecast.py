@@ -38,7 +38,8 @@ class Forecast:
 def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: torch.dtype) -> Forecast:
     """The prediction for an image, from the rates that were measured on this device.
 
-    Made once for a captured network and image size. Where to stop sharing: wherever the sum of what is shared before and what is done window by window behind is least.
+    Made once for a captured network and image size. Where to stop sharing: wherever the sum of what is shared before
+    and what is done window by window behind is least.
     """
     kept: dict[Any, Forecast] = network.kept.setdefault("forecasts", {})
     key = (grid, device, dtype, torch.get_num_threads())
