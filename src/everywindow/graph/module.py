@@ -14,6 +14,9 @@ from everywindow.graph.shapes import record_shapes
 
 Place = tuple[torch.dtype, torch.device]
 
+VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
+"""Calls that want their input to lie in memory as it was foretold."""
+
 
 class GraphNetwork(nn.Module):
     """Runs a :class:`Network`.
@@ -79,7 +82,7 @@ def run(graph: fx.Graph, state: Mapping[str, torch.Tensor], image: torch.Tensor)
         elif node.op == "call_function":
             args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
             # Strides that torch.export foretold may be others in truth: a view copies then.
-            target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
+            target = torch.ops.aten.reshape.default if node.target in VIEWS else node.target
             values[node] = target(*args, **kwargs)
         else:
             return fx.node.map_arg(node.args[0], values.__getitem__)

@@ -257,7 +257,7 @@ def owns_memory(node: fx.Node) -> bool:
 
 def _instead(node: fx.Node, rest: Sequence[fx.Node]) -> Any:
     """What to call for a call on batches of windows, which may lie otherwise in memory than as the network has them."""
-    if node.target is aten.view.default:
+    if node.target in (aten.view.default, aten._unsafe_view.default):
         return aten.reshape.default
     return IN_PLACE[node.target] if _overwrites(node, rest) else None
 
