@@ -17,7 +17,7 @@ class Reordered(nn.Module):
     def __init__(self, spelling: str) -> None:
         super().__init__()
         self.conv = nn.Conv2d(2, 3, 3, padding=1)
-        self.head = nn.Linear(3 * 12 * 10, 4)
+        self.head = nn.Sequential(nn.LayerNorm(3 * 12 * 10), nn.Linear(3 * 12 * 10, 4))
         self.spelling = spelling
 
     def forward(self, x: Tensor) -> Tensor:
