@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.errors import ConversionError
 from everywindow.geometry import Extent, MapSize, Reason, Value, has_batch
-from everywindow.graph import Network, Records, output_nodes, records
+from everywindow.graph import Network, Records, needed_nodes, output_nodes, records
 from everywindow.ops import (
     Call,
     Emitter,
@@ -76,7 +76,7 @@ class _Conversion:
 
     def run(self) -> fx.Graph:
         """The converted graph."""
-        for node in _needed(self.network):
+        for node in needed_nodes(self.network):
             value = self.known.values.get(node)
             if value is not None:
                 self.emit.layer = str(node.meta.get("layer", node.name))
@@ -88,7 +88,7 @@ class _Conversion:
 
     def sizes(self) -> tuple[MapSize, ...]:
         """The size of every converted value; the output comes last."""
-        order = [node for node in _needed(self.network) if isinstance(self.emit.values.get(node), Mapped)]
+        order = [node for node in needed_nodes(self.network) if isinstance(self.emit.values.get(node), Mapped)]
         index = {node: at for at, node in enumerate(order)}
         last = {
             node: max((index[user] for user in _readers(node) if user in index), default=at)
@@ -210,15 +210,6 @@ def _readers(node: fx.Node) -> list[fx.Node]:
             if user.op == "call_function" and not is_fresh(user.target):
                 waiting.append(user)
     return found
-
-
-def _needed(network: Network) -> list[fx.Node]:
-    """The nodes that the outputs depend on, in order."""
-    wanted: set[fx.Node] = set(output_nodes(network))
-    for node in reversed(list(network.graph.nodes)):
-        if node in wanted:
-            wanted.update(node.all_input_nodes)
-    return [node for node in network.graph.nodes if node in wanted]
 
 
 def _drop_unused(graph: fx.Graph) -> None:

@@ -71,11 +71,10 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid) -> Choice:
             return Choice("fcn", "one pass is proved to equal the crops", fcn, forecast=predicted)
     if exact > WORTH * crops:
         gain = predicted.crops / predicted.exact
-        return Choice(
-            "crops", f"windows one by one: sharing would gain too little ({gain:.2f} times)", None, 0, predicted
-        )
+        why = f"windows one by one: sharing would gain too little ({gain:.2f} times)"
+        return Choice("crops", why, forecast=predicted)
     why = f"what windows share is computed once: predicted {crops / exact:.1f} times as fast as the windows one by one"
-    return Choice("exact", why, None, predicted.share, predicted)
+    return Choice("exact", why, share=predicted.share, forecast=predicted)
 
 
 def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:

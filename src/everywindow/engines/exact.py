@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -94,6 +95,7 @@ def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, 
         InputError: not even a single window fits.
     """
 
+    @cache
     def peak(counts: tuple[int, ...]) -> int:
         return projected_peak(build(counts), itemsize)
 

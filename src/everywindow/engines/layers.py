@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from everywindow.engines.plan import LayerPlan
-from everywindow.sharing import Program, SharedStep, rest_calls, window_macs
+from everywindow.sharing import Program, SharedStep, positions_share, rest_calls, window_macs
 
 
 def layer_plans(program: Program) -> tuple[LayerPlan, ...]:
@@ -23,6 +21,5 @@ def layer_plans(program: Program) -> tuple[LayerPlan, ...]:
 
 def _shared(step: SharedStep, program: Program) -> LayerPlan:
     rows = program.places.rows(step.value)
-    share = prod(row.length for row in rows) / prod(row.windows * row.n for row in rows)
     alike = all(row.head + row.tail == 0 for row in rows)
-    return LayerPlan(step.call.layer, "shared" if alike else "strips", share)
+    return LayerPlan(step.call.layer, "shared" if alike else "strips", positions_share(rows))

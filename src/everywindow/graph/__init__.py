@@ -4,12 +4,13 @@ from everywindow.graph.activation import Activation, final_activation
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
 from everywindow.graph.evaluating import evaluating, precision
-from everywindow.graph.module import GraphNetwork
+from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
-from everywindow.graph.records import Records, output_nodes, records
+from everywindow.graph.records import Records, needed_for, needed_nodes, output_nodes, records
 
 __all__ = [
+    "VIEWS",
     "Activation",
     "GraphNetwork",
     "Network",
@@ -20,6 +21,9 @@ __all__ = [
     "encode",
     "evaluating",
     "final_activation",
+    "last_uses",
+    "needed_for",
+    "needed_nodes",
     "output_nodes",
     "precision",
     "records",

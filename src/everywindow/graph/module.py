@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -73,7 +73,7 @@ class GraphNetwork(nn.Module):
 def run(graph: fx.Graph, state: Mapping[str, torch.Tensor], image: torch.Tensor) -> Any:
     """The graph's output for a batch of images; a value is dropped after its last use."""
     values: dict[fx.Node, Any] = {}
-    last_uses = _last_uses(graph)
+    frees = last_uses(graph.nodes)
     for node in graph.nodes:
         if node.op == "placeholder":
             values[node] = image
@@ -86,15 +86,16 @@ def run(graph: fx.Graph, state: Mapping[str, torch.Tensor], image: torch.Tensor)
             values[node] = target(*args, **kwargs)
         else:
             return fx.node.map_arg(node.args[0], values.__getitem__)
-        for dead in last_uses.get(node, ()):
+        for dead in frees.get(node, ()):
             del values[dead]
     raise ModelError("graph", "it has no output", "use a bundle written by everywindow")
 
 
-def _last_uses(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
-    """For each node, the values that no later node reads."""
+def last_uses(nodes: Iterable[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
+    """For each node the values that no later one reads; one that nobody reads goes at once."""
     last: dict[fx.Node, fx.Node] = {}
-    for node in graph.nodes:
+    for node in nodes:
+        last[node] = node
         for used in node.all_input_nodes:
             last[used] = node
     found: dict[fx.Node, list[fx.Node]] = {}

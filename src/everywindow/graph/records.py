@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import lcm
@@ -110,6 +110,24 @@ def output_nodes(network: Network) -> list[fx.Node]:
     leaves: list[fx.Node] = []
     fx.node.map_arg(network.outputs, leaves.append)
     return leaves
+
+
+def needed_for(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """Some nodes, and all that they depend on."""
+    wanted: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in wanted:
+            wanted.add(node)
+            waiting.extend(node.all_input_nodes)
+    return wanted
+
+
+def needed_nodes(network: Network) -> list[fx.Node]:
+    """The nodes that the outputs depend on, in order."""
+    wanted = needed_for(output_nodes(network))
+    return [node for node in network.graph.nodes if node in wanted]
 
 
 def _propagate(network: Network) -> Records:

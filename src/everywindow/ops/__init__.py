@@ -11,6 +11,7 @@ from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.places import Environment, Places, Rows, Step
 from everywindow.ops.registry import RULES, is_random, rule_for
 from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, NotShared, Rule, per_item, shape_of
+from everywindow.ops.shape import Reshape
 from everywindow.ops.verbatim import emit_overload
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "NotReproducible",
     "NotShared",
     "Places",
+    "Reshape",
     "Rows",
     "Rule",
     "Step",

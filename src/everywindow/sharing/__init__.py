@@ -2,7 +2,7 @@
 
 from everywindow.costing import window_macs
 from everywindow.sharing.kept import program_for
-from everywindow.sharing.program import Ends, Program, SharedStep, build, constants
+from everywindow.sharing.program import Ends, Program, SharedStep, build, constants, positions_share
 from everywindow.sharing.work import (
     Work,
     exact_macs,
@@ -24,6 +24,7 @@ __all__ = [
     "constants",
     "exact_macs",
     "frontier_elements",
+    "positions_share",
     "program_for",
     "program_macs",
     "rest_calls",

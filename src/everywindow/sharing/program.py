@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import Batch, Reason, Value, per_axis
-from everywindow.graph import Network, output_nodes, records
+from everywindow.graph import VIEWS, Network, last_uses, needed_for, needed_nodes, output_nodes, records
 from everywindow.ops import (
     IN_PLACE,
     Call,
@@ -114,7 +115,7 @@ class Program:
     def _image(self, pixels: Tensor) -> Tensor:
         """The pixels as a shared value: those of some window, each window's own where windows do not overlap."""
         image = pixels.unsqueeze(0)
-        for axis, row in enumerate(self.places.rows(_single(records(self.network).values[self.network.image]))):
+        for axis, row in enumerate(self.places.rows(single(records(self.network).values[self.network.image]))):
             if row.body:
                 image = image.narrow(2 + axis, 0, row.length)
             else:
@@ -128,8 +129,6 @@ class Program:
         environment: dict[fx.Node, Any] = {**constants}
         for node in self.frontier:
             environment[node] = self._windows(node, shared[node], members)
-        last = _last_uses(self.rest)
-        kept = set(output_nodes(self.network))
         values = records(self.network).values
         vectors = {refold.flatten: refold for refold in self.refolds}
         for node in self.rest:
@@ -140,10 +139,16 @@ class Program:
             else:
                 args, kwargs = fx.node.map_arg((node.args, node.kwargs), environment.__getitem__)
                 environment[node] = self.targets.get(node, node.target)(*args, **kwargs)
-            for dead in last.get(node, ()):
-                if dead not in kept:
-                    environment.pop(dead, None)
+            for dead in self._rest_frees.get(node, ()):
+                environment.pop(dead, None)
         return fx.node.map_arg(self.network.outputs, environment.__getitem__)
+
+    @cached_property
+    def _rest_frees(self) -> dict[fx.Node, list[fx.Node]]:
+        """For each call of the rest the values that nobody reads after it, the outputs aside."""
+        kept = set(output_nodes(self.network))
+        frees = last_uses(self.rest)
+        return {node: [dead for dead in values if dead not in kept] for node, values in frees.items()}
 
     def _windows(self, node: fx.Node, value: Tensor, members: Tensor) -> Tensor:
         rows, dims = self._rows(node)
@@ -151,7 +156,7 @@ class Program:
 
     def _rows(self, node: fx.Node) -> tuple[Rows, list[int]]:
         """Where the positions of a shared value lie, and its spatial dimensions."""
-        record = _single(records(self.network).values[node])
+        record = single(records(self.network).values[node])
         rows = self.places.rows(record)
         return rows, [axis_dim(record.layout, axis) for axis in range(len(rows))]
 
@@ -178,7 +183,7 @@ class _Builder:
             self._consider(node)
         rest = tuple(node for node in calls if node not in self.shared)
         frontier = self._frontier(rest)
-        reached = _needed_for(frontier)
+        reached = needed_for(frontier)
         steps = [node for node in self.done if node in reached]
         return Program(
             self.network,
@@ -218,9 +223,9 @@ class _Builder:
         rule = rule_for(call.target)
         if rule is None:
             raise NotShared(f"nothing is known about {call.target}")
-        if not any(row.body for row in self.places.rows(_single(value))):
+        if not any(row.body for row in self.places.rows(single(value))):
             raise NotShared("every position depends on where its window lies")
-        return rule.share(call, self.places, _single(value))
+        return rule.share(call, self.places, single(value))
 
     def _frontier(self, rest: Sequence[fx.Node]) -> tuple[fx.Node, ...]:
         asked = [
@@ -234,7 +239,7 @@ class _Builder:
         return tuple(dict.fromkeys(asked))
 
     def _with_frees(self, steps: Sequence[fx.Node], frontier: Sequence[fx.Node]) -> tuple[SharedStep, ...]:
-        last = _last_uses(steps)
+        last = last_uses(steps)
         kept = set(frontier)
         order = {node: index for index, node in enumerate(self.done, start=1)}
         return tuple(
@@ -242,7 +247,7 @@ class _Builder:
                 Call(node, self.values),
                 order[node],
                 self.done[node],
-                _single(self.values[node]),
+                single(self.values[node]),
                 tuple(dead for dead in last.get(node, ()) if dead in self.shared and dead not in kept),
             )
             for node in steps
@@ -257,7 +262,7 @@ def owns_memory(node: fx.Node) -> bool:
 
 def _instead(node: fx.Node, rest: Sequence[fx.Node]) -> Any:
     """What to call for a call on batches of windows, which may lie otherwise in memory than as the network has them."""
-    if node.target in (aten.view.default, aten._unsafe_view.default):
+    if node.target in VIEWS:
         return aten.reshape.default
     return IN_PLACE[node.target] if _overwrites(node, rest) else None
 
@@ -277,7 +282,7 @@ def _read_outputs(node: fx.Node, value: Value | tuple[Value, ...] | None) -> Seq
     return [value[item] for item in items if isinstance(item, int)]
 
 
-def _single(value: Value | tuple[Value, ...] | None) -> Value:
+def single(value: Value | tuple[Value, ...] | None) -> Value:
     """A record; of several outputs the first."""
     assert value is not None
     return value[0] if isinstance(value, tuple) else value
@@ -328,23 +333,6 @@ def _laid_out(node: fx.Node, value: Any) -> Any:
     return value.contiguous(memory_format=torch.channels_last) if kernel and value.ndim == 4 else value
 
 
-def needed_nodes(network: Network) -> list[fx.Node]:
-    """The nodes that the outputs depend on, in order."""
-    wanted = _needed_for(output_nodes(network))
-    return [node for node in network.graph.nodes if node in wanted]
-
-
-def _needed_for(nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    wanted: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in wanted:
-            wanted.add(node)
-            waiting.extend(node.all_input_nodes)
-    return wanted
-
-
 def _asks_batch(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
     """Whether a node asks for the number of images in the batch."""
     if node.target is not aten.sym_size.int:
@@ -354,18 +342,6 @@ def _asks_batch(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
     if not isinstance(value, Value) or not isinstance(dim, int):
         return False
     return value.layout[dim] == (Batch(),)
-
-
-def _last_uses(nodes: Sequence[fx.Node]) -> dict[fx.Node, list[fx.Node]]:
-    """For each node the values that no later one reads; one that nobody reads goes at once."""
-    last = {node: node for node in nodes}
-    for node in nodes:
-        for used in node.all_input_nodes:
-            last[used] = node
-    found: dict[fx.Node, list[fx.Node]] = {}
-    for value, node in last.items():
-        found.setdefault(node, []).append(value)
-    return found
 
 
 def positions_share(rows: Rows) -> float:

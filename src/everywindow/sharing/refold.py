@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import Atom, Batch, Feature, Space, Value, coalesced, has_batch, is_space
-from everywindow.ops import Call, is_in_place, rule_for
+from everywindow.ops import Call, Reshape, is_in_place, rule_for
 
 LINEAR = torch.ops.aten.linear.default
 
@@ -93,8 +93,7 @@ def _features(vector: Sequence[Atom]) -> list[Atom]:
 
 
 def _is_flatten(node: fx.Node) -> bool:
-    rule = rule_for(node.target)
-    return rule is not None and type(rule).__name__ == "Reshape"
+    return isinstance(rule_for(node.target), Reshape)
 
 
 def _weights_of(node: fx.Node, values: Mapping[fx.Node, Any]) -> tuple[fx.Node, ...] | None:

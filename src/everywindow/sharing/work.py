@@ -9,11 +9,11 @@ from math import prod
 from torch import fx
 
 from everywindow.costing import crops_macs, window_macs
-from everywindow.geometry import Value, WindowGrid
+from everywindow.geometry import WindowGrid
 from everywindow.graph import Network, records
 from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, rule_for
 from everywindow.sharing.kept import program_for
-from everywindow.sharing.program import Program, SharedStep
+from everywindow.sharing.program import Program, SharedStep, single
 
 COPY = "copy"
 """The kind of a call that moves values and multiplies nothing."""
@@ -78,17 +78,13 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
 
 def features_of(node: fx.Node, program: Program) -> int:
     """Values at one position of a shared value."""
-    value = records(program.network).values[node]
-    record = value[0] if isinstance(value, tuple) else value
-    assert isinstance(record, Value)
+    record = single(records(program.network).values[node])
     return _elements(node) // prod(record.axis(axis).n for axis in range(len(record.axes)))
 
 
 def shared_elements(program: Program, node: fx.Node) -> int:
     """Values that a shared value holds for all windows of the rectangle."""
-    value = records(program.network).values[node]
-    record = value[0] if isinstance(value, tuple) else value
-    assert isinstance(record, Value)
+    record = single(records(program.network).values[node])
     return features_of(node, program) * prod(row.length for row in program.places.rows(record))
 
 
