@@ -1,33 +1,47 @@
-"""A converted network for inference, which overwrites values that nobody reads again."""
+"""A converted network for inference: values that nobody reads again are overwritten, chains of calls run in bands."""
 
 from __future__ import annotations
 
-from torch import fx
+from torch import fx, nn
 
+from everywindow.convert.fused import fuse
 from everywindow.convert.network import FullyConvolutional
-from everywindow.ops import IN_PLACE, is_fresh
+from everywindow.ops import IN_PLACE, FeatureDropout, is_fresh
+
+DROPOUTS = (nn.modules.dropout._DropoutNd, FeatureDropout)
 
 
 def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
     """The same network, sharing its weights, with elementwise operations in place where that changes nothing.
 
-    For use without gradients and in evaluation mode.
+    For use without gradients and in evaluation mode: dropout is left out.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.output(graph.graph_copy(fcn.graph, copies))
+    _drop_dropout(graph, fcn)
     for node in graph.nodes:
         if node.target in IN_PLACE and _may_overwrite(node):
             node.target = IN_PLACE[node.target]
+    chains = fuse(graph)
     shared = {
         **dict(fcn.named_parameters(remove_duplicate=False)),
         **dict(fcn.named_buffers(remove_duplicate=False)),
     }
-    modules = {
-        str(node.target): fcn.get_submodule(str(node.target)) for node in graph.nodes if node.op == "call_module"
-    }
+    called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+    modules = {path: fcn.get_submodule(path) for path in called - chains.keys()}
     state = {name: tensor for name, tensor in shared.items() if name.rpartition(".")[0] not in modules}
+    modules |= chains
     return FullyConvolutional(graph, state, modules, fcn.geometry, fcn.verdict, fcn.channels, fcn.maps)
+
+
+def _drop_dropout(graph: fx.Graph, fcn: FullyConvolutional) -> None:
+    for node in list(graph.nodes):
+        if node.op == "call_module" and isinstance(fcn.get_submodule(str(node.target)), DROPOUTS):
+            (source,) = node.args
+            assert isinstance(source, fx.Node)
+            node.replace_all_uses_with(source)
+            graph.erase_node(node)
 
 
 def _may_overwrite(node: fx.Node) -> bool:

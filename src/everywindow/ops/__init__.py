@@ -7,8 +7,10 @@ from everywindow.ops.convolution import Convolution
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
 from everywindow.ops.functional import spread, windows_to_batch
+from everywindow.ops.heads import window_linear
 from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.places import Environment, Places, Rows, Step
+from everywindow.ops.pointwise import FeatureDropout
 from everywindow.ops.registry import RULES, is_random, rule_for
 from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, NotShared, Rule, per_item, shape_of
 from everywindow.ops.shape import Reshape
@@ -23,6 +25,7 @@ __all__ = [
     "Convolution",
     "Emitter",
     "Environment",
+    "FeatureDropout",
     "Mapped",
     "MixesBatch",
     "NotProved",
@@ -45,6 +48,7 @@ __all__ = [
     "settled",
     "shape_of",
     "spread",
+    "window_linear",
     "windows_of",
     "windows_to_batch",
 ]

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, fx
 
 from everywindow.geometry import LocalOp, Value, feature_dim, is_space
+from everywindow.kernels import convolution as filtered
+from everywindow.kernels import saves
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
@@ -82,6 +84,8 @@ class Convolution(Rule):
             weight, bias = arguments_of(call, environment)
 
             def apply(slab: Tensor) -> Tensor:
+                if saves(slab, weight, strides, dilations, groups):
+                    return filtered(slab, weight, bias, dilations)
                 made: Tensor = convolution(slab, weight, bias, strides, [0] * len(ops), dilations, groups)
                 return made
 

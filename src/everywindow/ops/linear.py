@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 
 from everywindow.geometry import Value, feature_dim, has_batch, space_axes
-from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped, vector_order
+from everywindow.ops.heads import window_linear
 from everywindow.ops.opaque import check_product
 from everywindow.ops.places import Unchanged
 from everywindow.ops.rule import Call, MixesBatch, NotShared, overloads, per_item, shape_of
@@ -51,7 +51,7 @@ def _whole_window(call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Ma
     """Flatten, then a fully connected layer: the convolution over the map."""
     axes = sorted(mapped.value.mapped)
     node = emit.call(
-        fn.window_linear,
+        window_linear,
         emit.vector_form(mapped, 1),
         emit.constant(call["weight"]),
         emit.constant(call["bias"]),

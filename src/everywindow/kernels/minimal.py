@@ -1,0 +1,243 @@
+"""Convolution with fewer mult-adds: minimal filtering along one axis.
+
+``m`` neighbouring outputs of a filter of ``k`` taps need ``m + k - 1`` multiplications, not ``m·k`` (Toom and Cook;
+Winograd, *Arithmetic Complexity of Computations*, 1980; for convolutional networks Lavin and Gray, 2016):
+
+    outputs = A (G taps * B inputs)
+
+with small constant matrices that follow from ``m + k - 2`` points and infinity. Here the filter runs along one spatial
+axis; along the other each of the ``m + k - 1`` products is a plain convolution, which the library does at its full
+rate, or for many channels filtered again. What the matrices cost is a few sums per value. More points save more and
+round worse: those taken here round about as direct sums do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import prod
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Row = tuple[float, ...]
+
+OUTPUTS = {3: 2, 4: 3, 5: 2}
+"""Outputs at a time, by the number of taps."""
+
+POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2), Fraction(-1, 2))
+"""Where polynomials are evaluated, beside infinity; the first ``m + k - 2``. The second gives the bias its place."""
+
+BAND = 2**20
+"""Values that a band of the input or the output holds: what is computed stays near the processor."""
+
+LEAST_WIDTH = 192
+"""Channels times taps, from which the products outweigh the sums."""
+
+LEAST_CHANNELS = 48
+"""Output channels, likewise."""
+
+WIDE, LONG = 256, 8
+"""Channels, and positions along the other axis, from which filtering along both axes pays."""
+
+LEAST_POSITIONS = 1024
+"""Output positions, from which it pays to combine the taps."""
+
+
+@dataclass(frozen=True)
+class Minimal:
+    """The matrices for ``outputs`` neighbouring outputs of a filter of ``taps`` taps, row by row."""
+
+    outputs: int
+    taps: int
+    of_inputs: tuple[Row, ...]
+    of_taps: tuple[Row, ...]
+    of_products: tuple[Row, ...]
+
+    @property
+    def products(self) -> int:
+        """Multiplications for all outputs; as many inputs are read."""
+        return self.outputs + self.taps - 1
+
+
+@cache
+def minimal(taps: int) -> Minimal:
+    """The matrices for a number of taps.
+
+    >>> minimal(3).of_inputs[1]  # the sum of the second and the third input
+    (0.0, 1.0, 1.0, 0.0)
+    """
+    outputs = OUTPUTS[taps]
+    points = POINTS[: outputs + taps - 2]
+    others = [[other for other in points if other != point] for point in points]
+    of_inputs = [[*_polynomial(roots), Fraction(0)] for roots in others] + [_polynomial(points)]
+    scales = [
+        prod((point - root for root in roots), start=Fraction(1)) for point, roots in zip(points, others, strict=True)
+    ]
+    of_taps = [
+        *([point**power / scale for power in range(taps)] for point, scale in zip(points, scales, strict=True)),
+        [Fraction(0)] * (taps - 1) + [Fraction(1)],
+    ]
+    of_products = [[point**power for point in points] + [Fraction(power == outputs - 1)] for power in range(outputs)]
+    return Minimal(outputs, taps, _floats(of_inputs), _floats(of_taps), _floats(of_products))
+
+
+def _polynomial(roots: Sequence[Fraction]) -> list[Fraction]:
+    """Coefficients of the product of ``x - root``, lowest power first."""
+    found = [Fraction(1)]
+    for root in roots:
+        raised, scaled = [Fraction(0), *found], [*(-root * value for value in found), Fraction(0)]
+        found = [a + b for a, b in zip(raised, scaled, strict=True)]
+    return found
+
+
+def _floats(matrix: Sequence[Sequence[Fraction]]) -> tuple[Row, ...]:
+    return tuple(tuple(map(float, row)) for row in matrix)
+
+
+def saves(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> bool:
+    """Whether :func:`convolution` is meant for this one: float32 maps ``[N, C, h, w]`` on a CPU, channels last."""
+    if x.ndim != 4 or x.dtype != torch.float32 or x.device.type != "cpu" or groups != 1 or tuple(stride) != (1, 1):
+        return False
+    out, channels, *taps = weight.shape
+    if channels * max(taps) < LEAST_WIDTH or out < LEAST_CHANNELS or x.stride(1) != 1:
+        return False
+    positions = len(x) * prod(output_lengths(x, weight, dilation))
+    return positions >= LEAST_POSITIONS and _axis(x, taps, dilation) is not None
+
+
+def _axis(x: Tensor, taps: Sequence[int], dilation: Sequence[int]) -> int | None:
+    """The spatial axis, 0 or 1, along which the filter runs: the one with the larger part in full groups of outputs."""
+    parts = []
+    for size, count, step in zip(x.shape[2:], taps, dilation, strict=True):
+        length = size - step * (count - 1)
+        group = OUTPUTS.get(count, length + 1) * step
+        parts.append(length // group * group / length if length > 0 else 0.0)
+    best = max(parts)
+    return parts.index(best) if best >= 0.5 else None
+
+
+def output_lengths(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> list[int]:
+    """Rows and columns of the map without padding, at stride 1."""
+    sizes = zip(x.shape[2:], weight.shape[2:], dilation, strict=True)
+    return [size - step * (taps - 1) for size, taps, step in sizes]
+
+
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: Sequence[int]) -> Tensor:
+    """``conv2d`` of stride 1 without padding, where :func:`saves` says so; the result lies with its channels last."""
+    return Filter(weight, bias, dilation, axis_of(x, weight, dilation))(x)
+
+
+def axis_of(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int:
+    """The spatial axis, 0 or 1, along which to filter, where :func:`saves` says so."""
+    axis = _axis(x, weight.shape[2:], dilation)
+    assert axis is not None
+    return axis
+
+
+class Filter:
+    """A convolution's kernels, made ready for minimal filtering along a spatial axis (0: rows, 1: columns)."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, dilation: Sequence[int], axis: int) -> None:
+        self.axis, self.dilation = axis, tuple(dilation)
+        self.matrices = minimal(weight.shape[2 + axis])
+        self._weight, self._bias = weight, bias
+        taps = weight.unbind(2 + axis)
+        kernels = [_combined(taps, row).unsqueeze(2 + axis) for row in self.matrices.of_taps]
+        self._kernels = [kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels]
+        other = 1 - axis
+        self._inner: list[Filter] = []
+        if weight.shape[2 + other] == 3 and min(weight.shape[:2]) >= WIDE:
+            self._inner = [Filter(kernel, self._bias_of(at), dilation, other) for at, kernel in enumerate(kernels)]
+
+    @property
+    def group(self) -> int:
+        """Output positions along the axis that are made together."""
+        return self.matrices.outputs * self.dilation[self.axis]
+
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """The map without padding, put into ``out`` where that is given; both lie with their channels last."""
+        lengths = output_lengths(x, self._weight, self.dilation)
+        if out is None:
+            shape = (len(x), len(self._weight), *lengths)
+            out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        at = 2 + self.axis
+        reach = x.shape[at] - lengths[self.axis]
+        whole = lengths[self.axis] // self.group * self.group
+        for items, first, count in self._bands(x, out, whole):
+            part, made = x[items], out[items]
+            self._fill(part.narrow(at, first, count + reach), made.narrow(at, first, count))
+        rest = lengths[self.axis] - whole
+        if rest:
+            slab = x.narrow(at, whole, rest + reach)
+            out.narrow(at, whole, rest).copy_(F.conv2d(slab, self._weight, self._bias, 1, 0, self.dilation))
+        return out
+
+    def _bands(self, x: Tensor, out: Tensor, whole: int) -> list[tuple[slice, int, int]]:
+        """Items, first position along the axis and number of positions that are done at a time."""
+        across = x.shape[3 - self.axis] * max(x.shape[1], out.shape[1])
+        count = max(1, BAND // max(1, across * self.group)) * self.group
+        if count < whole:
+            return [
+                (slice(item, item + 1), first, min(count, whole - first))
+                for item in range(len(x))
+                for first in range(0, whole, count)
+            ]
+        items = max(1, BAND // max(1, across * whole))
+        return [(slice(item, item + items), 0, whole) for item in range(0, len(x), items)] if whole else []
+
+    def _fill(self, x: Tensor, out: Tensor) -> None:
+        """Full groups of outputs."""
+        at, step = 1 + self.axis, self.dilation[self.axis]
+        groups = out.shape[2 + self.axis] // self.group
+        inputs = _shifted(x.permute(0, 2, 3, 1), at, step, self.group, groups, self.matrices.products)
+        products = [self._product(_combined(inputs, row), index) for index, row in enumerate(self.matrices.of_inputs)]
+        pieces = out.permute(0, 2, 3, 1).unflatten(at, (groups, self.matrices.outputs, step))
+        parts = [product.permute(0, 2, 3, 1).unflatten(at, (groups, step)) for product in products]
+        for index, row in enumerate(self.matrices.of_products):
+            _combined(parts, row, pieces.select(at + 1, index))
+
+    def _product(self, combined: Tensor, index: int) -> Tensor:
+        """The convolution with one combination of the taps."""
+        at = 1 + self.axis
+        x = combined.flatten(at, at + 1).permute(0, 3, 1, 2)
+        if self._inner and x.shape[3 - self.axis] >= LONG:
+            return self._inner[index](x)
+        return F.conv2d(x, self._kernels[index], self._bias_of(index), 1, 0, self.dilation)
+
+    def _bias_of(self, index: int) -> Tensor | None:
+        """The product at the point 1 goes into all outputs once: it brings the bias."""
+        return self._bias if index == 1 else None
+
+
+def _shifted(rows: Tensor, at: int, step: int, group: int, groups: int, count: int) -> list[Tensor]:
+    """The inputs of all groups, one tensor for each place in a group: dimension ``at`` as ``[groups, step]``."""
+    return [
+        rows.narrow(at, place * step, (groups - 1) * group + step).unfold(at, step, group).movedim(-1, at + 1)
+        for place in range(count)
+    ]
+
+
+def _combined(parts: Sequence[Tensor], row: Row, out: Tensor | None = None) -> Tensor:
+    """The sum of ``parts``, each times its factor."""
+    terms = sorted(((part, factor) for part, factor in zip(parts, row, strict=True) if factor), key=_is_scaled)
+    (first, scale), *others = terms
+    if scale == 1 and others:
+        (second, factor), *others = others
+        total = (
+            torch.add(first, second, alpha=factor, out=out)
+            if out is not None
+            else torch.add(first, second, alpha=factor)
+        )
+    else:
+        total = torch.mul(first, scale, out=out) if out is not None else first * scale
+    for part, factor in others:
+        total.add_(part, alpha=factor)
+    return total
+
+
+def _is_scaled(term: tuple[Tensor, float]) -> bool:
+    return term[1] != 1
