@@ -3,7 +3,7 @@
 from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
 from everywindow.ops.blocks import CHUNK, settled, windows_of
-from everywindow.ops.convolution import Convolution
+from everywindow.ops.convolution import Convolution, may_save
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
 from everywindow.ops.functional import spread, windows_to_batch
@@ -43,6 +43,7 @@ __all__ = [
     "is_in_place",
     "is_random",
     "layout_by_shape",
+    "may_save",
     "per_item",
     "rule_for",
     "settled",

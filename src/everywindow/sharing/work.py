@@ -11,7 +11,7 @@ from torch import fx
 from everywindow.costing import crops_macs, window_macs
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Network, records
-from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, rule_for
+from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, may_save, rule_for
 from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Program, SharedStep, single
 
@@ -24,7 +24,8 @@ class Work:
     """One call, or one block of it.
 
     Attributes:
-        kind: ``"conv"``, ``"depthwise"``, ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
+        kind: ``"conv"``, ``"filtered"`` (convolutions for which there may be a faster routine), ``"depthwise"``,
+            ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
         macs: mult-adds.
         size: positions along an axis of the pieces that it makes, averaged over the axes.
         channels: channels that go into one output.
@@ -55,6 +56,7 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
     """A call on the shared values of a rectangle, block by block."""
     call = step.call
     kind, channels = _kind(call)
+    kind = "filtered" if kind == "conv" and may_save(call) else kind
     rows = program.places.rows(step.value)
     positions = prod(row.n for row in rows)
     made = prod(row.length for row in rows)
