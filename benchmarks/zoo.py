@@ -208,7 +208,7 @@ def _with_exact(row: Row, module: nn.Module) -> Row:
     strides = ((stride, stride), (max(1, stride // 2),) * 2, coprime)
     found = [_exact_difference(module, row.window, step, count) for step, count in zip(strides, counts, strict=True)]
     outside, border = _moved(module, row.window, stride)
-    amplified = amplification(module, noise((1, 3, *window), 9)[0])
+    amplified = amplification(module, noise((4, 3, *window), 9))
     gain, ends = _sharing(module, row.window, stride)
     wrong = row.wrong or ("" if amplified <= STEADY else "these weights amplify roundings too much")
     wrong = wrong or ("" if max(found) <= EQUAL else "the exact engine differs from the crops")

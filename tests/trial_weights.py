@@ -81,19 +81,23 @@ def with_trial_weights(
     """
     module.to(dtype).eval()
     redraw(module, seed)
-    images = max(8, min(32, 2**17 // prod(window)))
+    images = max(8, min(96, 400_000 // prod(window)))
     calibrate(module, noise((images, channels, *window), seed + 1, dtype))
     return module
 
 
 @torch.no_grad()
-def amplification(module: nn.Module, image: Tensor) -> float:
-    """How far roundings of the pixels ``[C, *window]`` move the scores, in units of the largest score and rounding."""
-    epsilon = torch.finfo(image.dtype).eps
+def amplification(module: nn.Module, images: Tensor) -> float:
+    """How far roundings of the pixels move the scores, in units of the largest score and the rounding.
+
+    The most of some images ``[N, C, *window]``.
+    """
+    rounding = 4 * torch.finfo(images.dtype).eps
     generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, image.shape, generator=generator).to(image.dtype) * 2 - 1
-    before, after = (module(x.unsqueeze(0)).reshape(-1) for x in (image, image * (1 + 4 * epsilon * signs)))
-    return float((after - before).abs().max() / before.abs().max()) / (4 * epsilon)
+    signs = torch.randint(0, 2, images.shape, generator=generator).to(images.dtype) * 2 - 1
+    moved = images * (1 + rounding * signs)
+    before, after = (torch.stack([module(x.unsqueeze(0)).reshape(-1) for x in batch]) for batch in (images, moved))
+    return float((after - before).abs().max() / before.abs().max()) / rounding
 
 
 @torch.no_grad()
