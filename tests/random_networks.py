@@ -343,7 +343,20 @@ def _transposed(b: _Builder) -> None:
     b.add(b.kind("ConvTranspose")(b.channels, b.draw(st.integers(1, 3)), 2, 2))
 
 
-WIDE = [_function, _function, _whole_window, _embedding, _transposed]
+def _down_and_up(b: _Builder) -> None:
+    """A stride of 2 and a nearest upsampling, as in a U-Net; beside the map before it where the sizes allow."""
+    stride = (2,) * b.axes
+    down = nn.Sequential(b.kind("Conv")(b.channels, b.draw(st.integers(1, 4)), 2, stride), _activation(b))
+    mode = b.draw(st.sampled_from(["nearest", "nearest-exact"]))
+    up = nn.Sequential(down, nn.Upsample(scale_factor=b.draw(st.sampled_from([2, 2, 3])), mode=mode))
+    if b.draw(st.integers(0, 3)):
+        skip = Pad([side for n in reversed(b.size) for side in (0, -(n % 2))])
+        if b.add(Concat(up, skip), stride):
+            return
+    b.add(up, stride)
+
+
+WIDE = [_function, _function, _whole_window, _embedding, _transposed, _down_and_up, _down_and_up]
 """Layers that only the exact engine and crops take."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from everywindow.geometry import (
     LocalOp,
     Misaligned,
     Positions,
+    Upsampling,
     Value,
     is_space,
     slabs,
@@ -28,6 +29,8 @@ from everywindow.ops.rule import Call, NotShared, Rule
 
 Rows = tuple[Positions, ...]
 """The positions of a value per spatial axis."""
+
+_Op = TypeVar("_Op", LocalOp, LocalOp | Upsampling)
 
 Environment = Mapping[fx.Node, Any]
 """The values computed so far, and the weights."""
@@ -108,8 +111,8 @@ class Places:
         found: Moves = self._moves[key]
         return found
 
-    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp]) -> Picks:
-        """A local op of one tap: positions of the output are copies of the input's, or padding."""
+    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp | Upsampling]) -> Picks:
+        """Upsamplings, or local ops of one tap: positions of the output are copies of the input's, or padding."""
         source, target = self.rows(before), self.rows(after)
         by_axis = _by_axis(before, ops)
         dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
@@ -146,8 +149,8 @@ class Picks:
         return x if self._flat is None else self._flat(x, fill)
 
 
-def _by_axis(value: Value, ops: Mapping[int, LocalOp]) -> list[LocalOp]:
-    found = [LocalOp()] * len(value.axes)
+def _by_axis(value: Value, ops: Mapping[int, _Op]) -> list[_Op | LocalOp]:
+    found: list[_Op | LocalOp] = [LocalOp()] * len(value.axes)
     for dim, op in ops.items():
         if is_space(value.layout[dim]):
             found[space_axes((value.layout[dim],))[0]] = op
