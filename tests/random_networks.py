@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trial_weights import positive_twin, with_trial_weights
-from wide_layers import FUNCTIONS, PADDING, Attention, Embedding, SqueezeExcite, Then, View
+from wide_layers import FUNCTIONS, PADDING, Attention, Border, Embedding, SqueezeExcite, Then, View
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -334,7 +334,10 @@ def _whole_window(b: _Builder) -> None:
 
 
 def _embedding(b: _Builder) -> None:
-    """A constant over all axes, or over some."""
+    """A constant over all axes, or over some; or one that differs near their ends only."""
+    if b.flag():
+        b.add(Border(b.size, b.draw(st.integers(0, 3)), b.draw(st.integers(0, 3))))
+        return
     shape = (b.channels if b.flag() else 1, *(n if b.flag() else 1 for n in b.size))
     b.add(Embedding(shape, b.flag()))
 

@@ -5,7 +5,9 @@ Positions are counted inside the window (``0 .. n - 1``). All numbers are intege
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import gcd, lcm
 
 
@@ -156,6 +158,22 @@ class AxisRecord:
             seen_low=self.seen_low - (self.jump - jump),  # the last of the copies begins that much before its own place
             coarseness=self.coarseness // gcd(self.coarseness, op.factor),
         )
+
+    def varied(self, changes: Sequence[int]) -> AxisRecord:
+        """The record where a constant went in whose slices at ``changes`` differ from the ones before.
+
+        The longest run of equal slices in the body is the new body; a single slice is none.
+
+        >>> record = AxisRecord(n=9, head=1).varied([2, 7])
+        >>> record.head, record.tail
+        (2, 2)
+        """
+        low, high = self.head, self.n - self.tail
+        edges = [low, *(at for at in changes if low < at < high), high]
+        first, stop = max(pairwise(edges), key=lambda run: run[1] - run[0])
+        if len(edges) > 2 and stop - first < 2:
+            return replace(self, head=self.n, tail=0)
+        return replace(self, head=first, tail=self.n - stop)
 
     def joined(self, other: AxisRecord) -> AxisRecord | None:
         """The record of a value made of two with the same positions; None where the positions differ."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from everywindow.geometry import (
 from everywindow.ops.aliasing import IN_PLACE, fills_first
 from everywindow.ops.blocks import Flat, Moves
 from everywindow.ops.form import axis_dim
-from everywindow.ops.rule import Call, NotShared, Rule
+from everywindow.ops.rule import Call, NotShared, Rule, Shape, shape_of
 
 Rows = tuple[Positions, ...]
 """The positions of a value per spatial axis."""
@@ -36,6 +36,19 @@ Environment = Mapping[fx.Node, Any]
 """The values computed so far, and the weights."""
 
 
+class Laying(Protocol):
+    """Lays a constant out along the positions of shared values."""
+
+    def __call__(self, constant: Tensor) -> Tensor:
+        """The constant's values there."""
+
+    def elements(self, shape: Shape) -> int:
+        """How many they are, for a constant of this shape."""
+
+
+NOTHING: Mapping[fx.Node, Laying] = {}
+
+
 @dataclass(frozen=True)
 class Step:
     """How a call is computed on shared values.
@@ -44,11 +57,13 @@ class Step:
         run: gives its value from the values before it.
         moves: the blocks that it runs on, one after the other; None where it takes all positions in one call.
         copies: inputs that are first copied to other positions.
+        laid: values of constants that are first laid out along the positions.
     """
 
     run: Callable[[Environment], Any]
     moves: Moves | None = None
     copies: tuple[fx.Node, ...] = ()
+    laid: int = 0
 
 
 def passed_on(node: fx.Node) -> Step:
@@ -183,19 +198,36 @@ class Unchanged(Rule):
         return verbatim(call, places, after)
 
 
-def verbatim(call: Call, places: Places, after: Value) -> Step:
-    """The call as it stands, on inputs brought to the output's positions; over its first input where it may."""
+def verbatim(call: Call, places: Places, after: Value, laid: Mapping[fx.Node, Laying] = NOTHING) -> Step:
+    """The call as it stands, on inputs brought to the output's positions; over its first input where it may.
+
+    ``laid`` brings constants there.
+    """
     picks = places.aligned(call, after)
     first = call.node.args[0] if call.node.args else None
     copied = isinstance(first, fx.Node) and first in picks and not picks[first].trivial
     target = IN_PLACE[call.target] if (copied or first in places.dying) and fills_first(call.node) else call.target
 
+    bringing: Mapping[fx.Node, Callable[[Tensor], Tensor]] = {**picks, **laid}
+
     def run(environment: Environment) -> Any:
-        brought = {node: pick(environment[node]) for node, pick in picks.items()}
+        brought = {node: bring(environment[node]) for node, bring in bringing.items()}
         args, kwargs = arguments(call, environment, brought)
         return target(*args, **kwargs)
 
-    return Step(run, copies=tuple(node for node, pick in picks.items() if not pick.trivial))
+    copies = tuple(node for node, pick in picks.items() if not pick.trivial)
+    return Step(run, copies=copies, laid=sum(lay.elements(shape_of(node)) for node, lay in laid.items()))
 
 
-__all__ = ["Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "passed_on", "verbatim"]
+__all__ = [
+    "Environment",
+    "Laying",
+    "Picks",
+    "Places",
+    "Rows",
+    "Step",
+    "Unchanged",
+    "arguments",
+    "passed_on",
+    "verbatim",
+]
