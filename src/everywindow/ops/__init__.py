@@ -10,14 +10,16 @@ from everywindow.ops.functional import spread, windows_to_batch
 from everywindow.ops.heads import window_linear
 from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.places import Environment, Places, Rows, Step
-from everywindow.ops.pointwise import FeatureDropout
+from everywindow.ops.pointwise import FeatureDropout, Pointwise
 from everywindow.ops.registry import RULES, is_random, rule_for
 from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, NotShared, Rule, per_item, shape_of
 from everywindow.ops.shape import Reshape
+from everywindow.ops.varying import CHANGES, changes
 from everywindow.ops.verbatim import emit_overload
 
 __all__ = [
     "BATCH",
+    "CHANGES",
     "CHUNK",
     "IN_PLACE",
     "RULES",
@@ -32,11 +34,13 @@ __all__ = [
     "NotReproducible",
     "NotShared",
     "Places",
+    "Pointwise",
     "Reshape",
     "Rows",
     "Rule",
     "Step",
     "axis_dim",
+    "changes",
     "emit_overload",
     "fills_first",
     "is_fresh",

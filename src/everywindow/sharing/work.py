@@ -62,7 +62,7 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
     made = prod(row.length for row in rows)
     features = _elements(step.node) // positions
     macs = window_macs(call) // positions
-    copied = sum(shared_elements(program, node) for node in step.how.copies)
+    copied = sum(shared_elements(program, node) for node in step.how.copies) + step.how.laid
     if step.how.moves is None:
         read = sum(shared_elements(program, node) for node in call.inputs)
         computes = kind != COPY or is_fresh(call.target)
@@ -80,19 +80,19 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
 
 def features_of(node: fx.Node, program: Program) -> int:
     """Values at one position of a shared value."""
-    record = single(records(program.network).values[node])
+    record = single(program.values[node])
     return _elements(node) // prod(record.axis(axis).n for axis in range(len(record.axes)))
 
 
 def shared_elements(program: Program, node: fx.Node) -> int:
     """Values that a shared value holds for all windows of the rectangle."""
-    record = single(records(program.network).values[node])
+    record = single(program.values[node])
     return features_of(node, program) * prod(row.length for row in program.places.rows(record))
 
 
 def rest_calls(program: Program) -> Iterator[Call]:
     """The calls on whole windows."""
-    values = records(program.network).values
+    values = program.values
     for node in program.rest:
         if "shape" in node.meta and any(values[source] is not None for source in node.all_input_nodes):
             yield Call(node, values)
@@ -117,7 +117,8 @@ def shared_peak(program: Program) -> int:
     peak = 0
     for step in program.steps:
         own = shared_elements(program, step.node) if is_fresh(step.node.target) or step.how.moves else 0
-        extra = sum(shared_elements(program, node) for node in step.how.copies) + _scratch(step, program)
+        extra = sum(shared_elements(program, node) for node in step.how.copies)
+        extra += step.how.laid + _scratch(step, program)
         held[step.node] = own
         peak = max(peak, sum(held.values()) + extra)
         for node in step.frees:
