@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import everywindow as ew
 from everywindow.convert.kept import for_inference
-from everywindow.kernels import MaxPool, Shape, bands, convolution, convolved, minimal, saves
+from everywindow.kernels import MaxPool, Shape, bands, convolution, convolved, minimal, saves, tanh_
 
 LAST = torch.channels_last
 
@@ -115,6 +115,19 @@ def test_what_is_not_filtered() -> None:
     assert not saves(x.contiguous(), weight, (1, 1), (1, 1), 1)
     assert not saves(x[:, :, :4, :4], weight, (1, 1), (1, 1), 1)
     assert not saves(x[:, :8], weight[:, :8], (1, 1), (1, 1), 1)
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 20, 30), (5000, 3), (3, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tanh_is_as_precise(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    scales = 10.0 ** torch.linspace(-9, 1.5, shape[-1])
+    x = (torch.randn(shape) * scales).to(dtype)
+    x.view(-1)[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, -0.0])
+    for argument in (x.clone(), x.clone().contiguous(memory_format=LAST) if x.ndim == 4 else x.t().clone().t()):
+        with torch.inference_mode():
+            found = tanh_(argument)
+        assert found is argument
+        torch.testing.assert_close(found.double(), x.double().tanh(), atol=0, rtol=3e-7, equal_nan=True)
 
 
 def _dense(pool: int = 2) -> nn.Sequential:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from everywindow.kernels import MaxPool, Shape, convolved
+from everywindow.kernels import FASTER, MaxPool, Shape, convolved
 from everywindow.ops import IN_PLACE, window_linear
 
 aten = torch.ops.aten
@@ -100,7 +100,7 @@ def _convolution_chain(node: fx.Node) -> tuple[Chain, tuple[Any, ...], fx.Node] 
 
 
 def _called(target: Any, arguments: Sequence[Any], x: Tensor) -> Tensor:
-    made: Tensor = target(x, *arguments)
+    made: Tensor = FASTER.get(target, target)(x, *arguments)
     return made
 
 

@@ -13,7 +13,7 @@ round worse: those taken here round about as direct sums do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -153,6 +153,16 @@ def axis_of(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int:
     return axis
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is done at a time: items of the batch, positions along the axis, and phases of the dilation among them."""
+
+    items: slice
+    first: int
+    count: int
+    phases: slice
+
+
 class Filter:
     """A convolution's kernels, made ready for minimal filtering along a spatial axis (0: rows, 1: columns)."""
 
@@ -184,38 +194,40 @@ class Filter:
         at = 2 + self.axis
         reach = x.shape[at] - lengths[self.axis]
         whole = lengths[self.axis] // self.group * self.group
-        for items, first, count in self._bands(x, out, whole):
-            part, made = x[items], out[items]
-            self._fill(part.narrow(at, first, count + reach), made.narrow(at, first, count))
+        for part in self._parts(x, out, whole):
+            made = out[part.items].narrow(at, part.first, part.count)
+            self._fill(x[part.items].narrow(at, part.first, part.count + reach), made, part.phases)
         rest = lengths[self.axis] - whole
         if rest:
             slab = x.narrow(at, whole, rest + reach)
             out.narrow(at, whole, rest).copy_(F.conv2d(slab, self._weight, self._bias, 1, 0, self.dilation))
         return out
 
-    def _bands(self, x: Tensor, out: Tensor, whole: int) -> list[tuple[slice, int, int]]:
-        """Items, first position along the axis and number of positions that are done at a time."""
+    def _parts(self, x: Tensor, out: Tensor, whole: int) -> Iterator[Part]:
+        """What is done at a time of ``whole`` positions along the axis: whole groups, or some phases of one."""
         across = x.shape[3 - self.axis] * max(x.shape[1], out.shape[1])
-        count = max(1, BAND // max(1, across * self.group)) * self.group
-        if count < whole:
-            return [
-                (slice(item, item + 1), first, min(count, whole - first))
-                for item in range(len(x))
-                for first in range(0, whole, count)
-            ]
-        items = max(1, BAND // max(1, across * whole))
-        return [(slice(item, item + items), 0, whole) for item in range(0, len(x), items)] if whole else []
+        step = self.dilation[self.axis]
+        phases = min(step, max(1, BAND // (across * self.matrices.outputs)))
+        groups = max(1, BAND // (across * self.group))
+        items = max(1, BAND // (across * max(1, whole)))
+        for item in range(0, len(x), items):
+            for first in range(0, whole, groups * self.group):
+                count = min(groups * self.group, whole - first)
+                for phase in range(0, step, phases):
+                    yield Part(slice(item, item + items), first, count, slice(phase, min(phase + phases, step)))
 
-    def _fill(self, x: Tensor, out: Tensor) -> None:
-        """Full groups of outputs."""
+    def _fill(self, x: Tensor, out: Tensor, phases: slice) -> None:
+        """Some phases of full groups of outputs: those that are ``dilation`` apart are made together."""
         at, step = 1 + self.axis, self.dilation[self.axis]
-        groups = out.shape[2 + self.axis] // self.group
-        inputs = _shifted(x.permute(0, 2, 3, 1), at, step, self.group, groups, self.matrices.products)
+        chosen = (*[slice(None)] * (at + 1), phases)
+        groups, count = out.shape[2 + self.axis] // self.group, phases.stop - phases.start
+        shifted = _shifted(x.permute(0, 2, 3, 1), at, step, self.group, groups, self.matrices.products)
+        inputs = [places[chosen] for places in shifted]
         products = [self._product(_combined(inputs, row), index) for index, row in enumerate(self.matrices.of_inputs)]
         pieces = out.permute(0, 2, 3, 1).unflatten(at, (groups, self.matrices.outputs, step))
-        parts = [product.permute(0, 2, 3, 1).unflatten(at, (groups, step)) for product in products]
+        parts = [product.permute(0, 2, 3, 1).unflatten(at, (groups, count)) for product in products]
         for index, row in enumerate(self.matrices.of_products):
-            _combined(parts, row, pieces.select(at + 1, index))
+            _combined(parts, row, pieces.select(at + 1, index)[chosen])
 
     def _product(self, combined: Tensor, index: int) -> Tensor:
         """The convolution with one combination of the taps."""
