@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import everywindow as ew
+import oracle
 from calls import Net, require_crops_scores
+from exactly import exactly
 
 INTEGER_POOLS = {
     "mean": lambda y: F.avg_pool2d(y, 3, 2, 1),
@@ -32,3 +38,42 @@ def test_pooling_of_integers(name: str, padding: int) -> None:
     found = require_crops_scores(net, 2, (12, 11))
     assert "shared" in found
     assert ("fcn" in found) == (padding == 0 and name == "max without padding")
+
+
+def _pooled(pool: Callable[[Tensor], Tensor], features: int) -> Net:
+    """A convolution without padding, a reduction of positive values, a layer that brings them back to the ones."""
+    return Net(
+        lambda net, x: net.head(pool(net.conv(x).relu()).flatten(1) * 1e-2),
+        conv=nn.Conv2d(1, 4, 3),
+        head=nn.Linear(features, 3),
+    )
+
+
+HALF_SUMS = {
+    "mean": lambda: _pooled(lambda y: y.mean((2, 3)), 4),
+    "mean of features too": lambda: _pooled(lambda y: y.mean((1, 2, 3), keepdim=True), 1),
+    "sum": lambda: _pooled(lambda y: (y * 2e-3).sum((2, 3)), 4),
+    "sum of features too": lambda: _pooled(lambda y: (y * 5e-4).sum((1, 2, 3), keepdim=True), 1),
+    "pooling": lambda: _pooled(lambda y: F.avg_pool2d(y, 15, 5), 64),
+    "padded pooling": lambda: _pooled(lambda y: F.avg_pool2d(y, 14, 5, 7, count_include_pad=False), 196),
+    "bins": lambda: _pooled(lambda y: F.adaptive_avg_pool2d(y, (2, 3)), 24),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", HALF_SUMS)
+def test_sums_of_half_precision_are_as_good_as_torchs(name: str, dtype: torch.dtype) -> None:
+    """Torch adds them up in float32: in their own precision they overflow, or lose the small ones."""
+    module = HALF_SUMS[name]().to(dtype).eval()
+    image = (torch.rand(1, 42, 42) * 16000).to(dtype)
+    single = copy.deepcopy(module).double()
+    best = oracle.crops(single, image.double(), (32, 32), (5, 5))
+    crops = oracle.crops(module, image, (32, 32), (5, 5)).double()
+    allowed = 1.5 * float((crops - best).abs().max())
+    forced = exactly(module, image, (32, 32), (5, 5))
+    assert forced.shares
+    converted = ew.convolutionalize(module, window=32, channels=1, stride=5).eval()
+    with torch.no_grad():
+        one_pass = converted(image.unsqueeze(0))[0]
+    for scores in (forced.scores, one_pass) if converted.verdict.exact else (forced.scores,):
+        assert float((scores.double() - best).abs().max()) <= allowed

@@ -123,10 +123,10 @@ def _sums(
     def run(environment: Environment) -> Tensor:
         total = moves.run(environment[source], 0.0, apply)
         if divisor is not None:
-            return total / divisor
+            total = total / divisor
         for dim, share in shares:
             total = total / share.to(total).reshape([-1] + [1] * (total.ndim - 1 - dim))
-        return total
+        return total.to(environment[source].dtype)
 
     return Step(run, moves)
 
