@@ -14,6 +14,7 @@ import everywindow as ew
 import oracle
 from calls import Net, require_crops_scores
 from exactly import exactly
+from trial_weights import noise
 
 INTEGER_POOLS = {
     "mean": lambda y: F.avg_pool2d(y, 3, 2, 1),
@@ -77,3 +78,32 @@ def test_sums_of_half_precision_are_as_good_as_torchs(name: str, dtype: torch.dt
         one_pass = converted(image.unsqueeze(0))[0]
     for scores in (forced.scores, one_pass) if converted.verdict.exact else (forced.scores,):
         assert float((scores.double() - best).abs().max()) <= allowed
+
+
+def _normed_again(net: Net, y: Tensor, eps: float) -> Tensor:
+    return F.batch_norm(y, net.bn.running_mean, net.bn.running_var, net.bn.weight, net.bn.bias, False, 0.1, eps)
+
+
+NORMED_TWICE = {
+    "another epsilon": lambda net, x: _normed_again(net, net.bn(net.conv(x)).tanh(), 0.5).amax((2, 3)),
+    "another epsilon before": lambda net, x: net.bn(_normed_again(net, net.conv(x), 0.5).tanh()).amax((2, 3)),
+    "a map, then features": lambda net, x: _normed_again(net, net.bn(net.conv(x)).tanh().amax((2, 3)), 1e-5),
+    "a map, then a row": lambda net, x: _normed_again(net, net.bn(net.conv(x)).tanh().amax(2), 1e-5).amax(2),
+    "the same": lambda net, x: net.bn(net.bn(net.conv(x)).tanh()).amax((2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", NORMED_TWICE)
+def test_statistics_used_twice(name: str) -> None:
+    """The converted network has one module for them, with the settings of the layer itself."""
+    code = NORMED_TWICE[name]
+    net = Net(
+        lambda net, x: net.head(code(net, x)), conv=nn.Conv2d(2, 4, 3), bn=nn.BatchNorm2d(4), head=nn.Linear(4, 3)
+    )
+    assert require_crops_scores(net, 2) >= {"shared", "fcn"}
+    converted = ew.convolutionalize(net, window=(9, 8), channels=2)
+    assert isinstance(converted.bn, nn.BatchNorm2d)
+    assert converted.bn.eps == net.bn.eps
+    before = converted.bn.running_mean.clone()
+    converted.train()(noise((4, 2, 9, 8), 3))
+    assert not torch.equal(converted.bn.running_mean, before)
