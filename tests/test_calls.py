@@ -107,3 +107,28 @@ def test_statistics_used_twice(name: str) -> None:
     before = converted.bn.running_mean.clone()
     converted.train()(noise((4, 2, 9, 8), 3))
     assert not torch.equal(converted.bn.running_mean, before)
+
+
+FLATTENED = {
+    "one position": (lambda net, x: net.conv1(net.conv(x).flatten(2)).squeeze(2), (9, 8), (1, 0)),
+    "one position, mean": (lambda net, x: net.conv1(net.conv(x).flatten(2)).mean(2), (9, 8), (1, 0)),
+    "one position, padded": (lambda net, x: net.head(net.conv1(net.conv(x).flatten(2)).flatten(1)), (9, 8), (3, 1)),
+    "one row": (lambda net, x: net.conv1(net.conv(x).flatten(2)).amax(2), (1, 8), (3, 1)),
+    "one row left out": (lambda net, x: net.conv1(net.conv(x).squeeze(2)).amax(2), (9, 1), (3, 1)),
+    "one column": (lambda net, x: net.conv1(net.conv(x).flatten(2)).amax(2), (9, 1), (3, 1)),
+    "several positions": (lambda net, x: net.conv1(net.conv(x).flatten(2)).amax(2), (3, 3), (3, 1)),
+}
+
+
+@pytest.mark.parametrize("name", FLATTENED)
+def test_convolution_of_a_flattened_map(name: str) -> None:
+    code, kernel, (taps, padding) = FLATTENED[name]
+    conv1 = nn.Conv1d(4, 3, taps, padding=padding)
+    require_crops_scores(Net(code, conv=nn.Conv2d(2, 4, kernel), conv1=conv1, head=nn.Linear(3, 3)), 2)
+
+
+def test_convolution_of_rows_as_channels() -> None:
+    net = Net(
+        lambda net, x: net.head(net.conv1(x.flatten(1, 2)).amax(2)), conv1=nn.Conv1d(18, 4, 3), head=nn.Linear(4, 3)
+    )
+    require_crops_scores(net, 2)
