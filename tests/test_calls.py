@@ -132,3 +132,56 @@ def test_convolution_of_rows_as_channels() -> None:
         lambda net, x: net.head(net.conv1(x.flatten(1, 2)).amax(2)), conv1=nn.Conv1d(18, 4, 3), head=nn.Linear(4, 3)
     )
     require_crops_scores(net, 2)
+
+
+def _equals(net: Net, x: Tensor) -> Tensor:
+    return (net.conv(x).argmax(1, keepdim=True) == net.classes).to(x.dtype)
+
+
+WIDENED = {
+    "prototypes": (lambda net, x: ((net.conv(x).unsqueeze(1) - net.prototypes) ** 2).sum(2).amin((2, 3)), 0),
+    "prototypes of means": (
+        lambda net, x: ((net.conv(x).mean((2, 3)).unsqueeze(1) - net.prototypes[:, :, 0, 0]) ** 2).sum(2),
+        0,
+    ),
+    "grey to colours": (lambda net, x: net.head((x[:, :1] * net.colours).flatten(1)), 3 * 72),
+    "grey to colours, last": (
+        lambda net, x: net.head((x[:, :1] * net.colours).permute(0, 2, 3, 1)).amax((1, 2)),
+        3,
+    ),
+    "grey to colours, convolved": (lambda net, x: net.head(net.mix(x[:, :1] * net.colours).mean((2, 3))), 4),
+    "grey to colours behind a flatten": (
+        lambda net, x: net.head((x[:, :1].flatten(2) * net.colours[:, :, 0]).flatten(1)),
+        3 * 72,
+    ),
+    "classes of the largest": (lambda net, x: net.head(_equals(net, x).mean((2, 3))), 3),
+    "classes of the largest, flattened": (lambda net, x: net.head(_equals(net, x).flatten(1)), 3 * 42),
+    "products of features": (
+        lambda net, x: net.head((x.unsqueeze(1) * net.factors).flatten(1, 2).permute(0, 2, 3, 1)).amax((1, 2)),
+        10,
+    ),
+    "products of features, permuted": (
+        lambda net, x: net.head((x.unsqueeze(1) * net.factors).permute(0, 3, 4, 1, 2).amax((1, 2)).flatten(1)),
+        10,
+    ),
+    "products of features, in order of places": (
+        lambda net, x: net.head((x.unsqueeze(1) * net.factors).permute(0, 3, 4, 1, 2).flatten(1)),
+        720,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WIDENED)
+def test_a_constant_widens_a_dimension_of_size_one(name: str) -> None:
+    code, features = WIDENED[name]
+    net = Net(
+        code,
+        conv=nn.Conv2d(2, 4, 3),
+        mix=nn.Conv2d(3, 4, 3),
+        head=nn.Linear(max(1, features), 3),
+        prototypes=nn.Parameter(torch.randn(5, 4, 1, 1)),
+        colours=torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1),
+        classes=torch.arange(3).view(1, 3, 1, 1),
+        factors=torch.randn(5, 2, 1, 1),
+    )
+    assert require_crops_scores(net, 2) >= {"shared", "fcn"}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
+from everywindow.geometry import Dim, Value, feature_dim, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
 from everywindow.ops.places import Environment, Places, Step, Unchanged, passed_on
@@ -40,7 +40,7 @@ class Pointwise(Unchanged):
         values = self._plain_values(call)
         rank = len(call.shape)
         aligned = [_aligned(value, rank) for value in values]
-        return join_records(aligned)
+        return _widened(join_records(aligned), call)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         plain = self._plain_values(call)
@@ -71,6 +71,12 @@ def _aligned(value: Value, rank: int) -> Value:
     if missing and value.mapped and not is_in_place(value.layout):
         raise NotShared("a flattened map is broadcast to more dimensions")
     return replace(value, layout=((),) * missing + value.layout) if missing else value
+
+
+def _widened(value: Value, call: Call) -> Value:
+    """The record with features where a constant makes a dimension of size 1 longer."""
+    sizes = zip(value.layout, call.shape, strict=True)
+    return replace(value, layout=tuple(dim or feature_dim(size) for dim, size in sizes))
 
 
 def join_records(values: list[Value]) -> Value:
