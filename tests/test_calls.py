@@ -185,3 +185,40 @@ def test_a_constant_widens_a_dimension_of_size_one(name: str) -> None:
         factors=torch.randn(5, 2, 1, 1),
     )
     assert require_crops_scores(net, 2) >= {"shared", "fcn"}
+
+
+RECURRENT = {
+    "GRU": lambda: nn.GRU(4, 4, batch_first=True),
+    "GRU with dropout in training": lambda: nn.GRU(4, 4, 2, batch_first=True, dropout=0.5),
+    "LSTM": lambda: nn.LSTM(4, 4, batch_first=True),
+    "RNN": lambda: nn.RNN(4, 4, batch_first=True),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_are_not_random(name: str) -> None:
+    """They are of no rule's, so windows run one at a time; the plan says so."""
+
+    def code(net: Net, x: Tensor) -> Tensor:
+        return net.head(net.rows(net.conv(x).mean(3).transpose(1, 2))[0][:, -1])
+
+    net = Net(code, conv=nn.Conv2d(2, 4, 3), rows=RECURRENT[name](), head=nn.Linear(4, 3))
+    assert require_crops_scores(net, 2, strides=(3,)) == {"exact", "crops"}
+    plan = ew.scan(net, torch.zeros(2, 12, 12, dtype=torch.float64), window=(9, 8), stride=1).plan
+    assert "nothing is known about aten." in plan.reason
+    assert "rows" in plan.reason
+
+
+def test_leaky_units_at_rest_and_what_flips_nothing_are_no_obstacle() -> None:
+    net = Net(lambda net, x: net.head(F.rrelu(net.conv(x)).amax((2, 3))), conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 3))
+    assert require_crops_scores(net, 2) >= {"exact"}
+    net.code = lambda net, x: net.head(net.conv(x).flip([]).amax((2, 3)))
+    assert require_crops_scores(net, 2) >= {"shared", "fcn"}
+
+
+def test_pointwise_calls_of_two_results() -> None:
+    def code(net: Net, x: Tensor) -> Tensor:
+        mantissa, exponent = torch.frexp(net.conv(x))
+        return net.head((mantissa * exponent).amax((2, 3)))
+
+    assert require_crops_scores(Net(code, conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 3)), 2) >= {"shared", "fcn"}

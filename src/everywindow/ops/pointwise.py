@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
@@ -36,13 +37,17 @@ class Pointwise(Unchanged):
 
     targets = EXTRA
 
-    def infer(self, call: Call) -> Value:
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = self._value(call)
+        return (value,) * len(call.shapes) if _is_several(call) else value
+
+    def _value(self, call: Call) -> Value:
         values = self._plain_values(call)
         rank = len(call.shape)
         aligned = [_aligned(value, rank) for value in values]
         return _widened(join_records(aligned), call)
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         plain = self._plain_values(call)
         inputs = [emit.plain(emit.mapped(node), value) for node, value in zip(call.inputs, plain, strict=True)]
         inputs = emit.aligned(inputs)
@@ -52,7 +57,10 @@ class Pointwise(Unchanged):
         first = call.node.all_input_nodes[0]
         alike = all(source.meta.get("dtype") == call.node.meta["dtype"] for source in call.node.all_input_nodes)
         node.meta["fills_first"] = alike and first in call.inputs and shape_of(first) == call.shape
-        return replace(inputs[0], node=node, value=self.infer(call))
+        made = replace(inputs[0], node=node, value=self._value(call))
+        if not _is_several(call):
+            return made
+        return tuple(replace(made, node=emit.call(operator.getitem, node, index)) for index in range(len(call.shapes)))
 
     def _plain_values(self, call: Call) -> list[Value]:
         """The inputs' records; gathered, all of them, where a constant varies inside a flattened map."""
@@ -63,6 +71,10 @@ class Pointwise(Unchanged):
         if any(value.mapped and is_in_place(value.layout) and len(value.layout) > 2 for value in values):
             raise NotShared(why)
         return [plain_value(value, why) for value in values]
+
+
+def _is_several(call: Call) -> bool:
+    return isinstance(call.node.meta["shape"], list)
 
 
 def _aligned(value: Value, rank: int) -> Value:
@@ -180,7 +192,7 @@ class Prelu(Pointwise):
         before = call.value(call.inputs[0])
         if before.mapped and not is_in_place(before.layout) and len(before.layout) > 2:
             raise NotShared("PReLU over a flattened map")
-        value = super().infer(call)
+        value = self._value(call)
         if value.mapped and not is_in_place(value.layout) and shape_of(call["weight"])[0] > 1:
             raise NotShared("PReLU over a flattened map")
         return value
