@@ -13,6 +13,7 @@ from torch.nn import functional as F
 import everywindow as ew
 import oracle
 from calls import Net, require_crops_scores
+from everywindow.errors import InputError
 from exactly import exactly
 from trial_weights import noise
 
@@ -222,3 +223,19 @@ def test_pointwise_calls_of_two_results() -> None:
         return net.head((mantissa * exponent).amax((2, 3)))
 
     assert require_crops_scores(Net(code, conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 3)), 2) >= {"shared", "fcn"}
+
+
+@pytest.mark.parametrize("output", [0, 1])
+def test_outputs_with_numbers_for_keys(output: int) -> None:
+    """A captured graph has text for keys; every mode takes them as the network names them."""
+
+    def code(net: Net, x: Tensor) -> dict[int, Tensor]:
+        y = net.conv(x)
+        return {1: net.head(y.amax((2, 3))), 0: y.mean((2, 3))}
+
+    net = Net(code, conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 3))
+    assert require_crops_scores(net, 2, strides=(2,), output=output) >= {"exact", "fcn", "crops"}
+    scan = ew.scan(net, noise((1, 2, 14, 14), 1)[0], window=(9, 8), output=output, mode="fcn")
+    assert len(scan.scores) == 4 - output
+    with pytest.raises(InputError, match=r"2 is none of"):
+        ew.scan(net, noise((1, 2, 14, 14), 1)[0], window=(9, 8), output=2, mode="crops")
