@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils import _pytree as pytree
 
 import everywindow as ew
 import oracle
 from calls import Net, require_crops_scores
 from everywindow.errors import InputError
 from exactly import exactly
-from trial_weights import noise
+from laws import EQUAL
+from trial_weights import noise, with_trial_weights
 
 INTEGER_POOLS = {
     "mean": lambda y: F.avg_pool2d(y, 3, 2, 1),
@@ -239,3 +241,28 @@ def test_outputs_with_numbers_for_keys(output: int) -> None:
     assert len(scan.scores) == 4 - output
     with pytest.raises(InputError, match=r"2 is none of"):
         ew.scan(net, noise((1, 2, 14, 14), 1)[0], window=(9, 8), output=2, mode="crops")
+
+
+BESIDE = {
+    "a weight": lambda net, scores: (scores, net.head.weight),
+    "something of weights": lambda net, scores: {"scores": scores, "norm": net.head.weight.square().sum()},
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_an_output_beside_the_scores_that_no_image_changes(name: str) -> None:
+    beside = BESIDE[name]
+    net = Net(
+        lambda net, x: beside(net, net.head(net.conv(x).amax((2, 3)))), conv=nn.Conv2d(2, 4, 3), head=nn.Linear(4, 3)
+    )
+    with_trial_weights(net, 2, (9, 8))
+    image = noise((1, 2, 17, 15), 5)[0]
+    expected = oracle.crops(net, image, (9, 8), (2, 2), lambda outputs: pytree.tree_leaves(outputs)[0])
+    assert oracle.relative_difference(exactly(net, image, (9, 8), (2, 2)).scores, expected) <= EQUAL
+    for mode in ("exact", "fcn", "crops"):
+        scan = ew.scan(net, image, window=(9, 8), stride=2, mode=mode)
+        assert oracle.relative_difference(scan.scores, expected) <= EQUAL
+    assert "gives other scores" not in ew.scan(net, image, window=(9, 8), stride=2).plan.reason
+    converted = ew.convolutionalize(net, window=(9, 8), channels=2).eval()
+    fixed = [pytree.tree_leaves(outputs)[1] for outputs in (converted(image.unsqueeze(0)), net(image[None, :, :9, :8]))]
+    assert torch.equal(*fixed)
