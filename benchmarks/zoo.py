@@ -39,7 +39,7 @@ from everywindow.geometry import WindowGrid
 from everywindow.sharing import program_for, program_macs
 from exactly import CropsOnly, captured_network, exactly
 from torchvision_shim import make_importable
-from trial_weights import noise, sees_the_border, tells_windows_apart, with_trial_weights
+from trial_weights import amplification, noise, sees_the_border, tells_windows_apart, with_trial_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / "build" / "zoo"
@@ -49,12 +49,13 @@ WINDOWS = tuple(range(64, 321, 32))
 COUNTS = ((2, 3), (3, 4), (3, 5))
 """Windows per axis at the network's stride, at half of it and at one coprime to it."""
 
-HEAVY = 4 * 10**9
-"""Mult-adds for a window from which fewer windows are compared."""
-
-HEAVY_COUNTS = ((2, 2), (3, 1), (2, 3))
+FEWER = {4 * 10**9: ((2, 2), (3, 1), (2, 3)), 10**11: ((2, 1), (1, 2), (2, 1))}
+"""By the mult-adds of a window from which fewer windows are compared: how many."""
 
 EQUAL = oracle.TOLERANCE[torch.float64]
+STEADY = EQUAL / 20 / torch.finfo(torch.float64).eps
+"""Most that a network may amplify roundings: else scores that differ say nothing of how they were computed."""
+
 UNMOVED, MOVED = 1e-12, 1e-7
 """Largest change of a score, over the spread, that counts as none, and the least that counts as one."""
 
@@ -203,12 +204,14 @@ def _with_exact(row: Row, module: nn.Module) -> Row:
     window = (row.window, row.window)
     stride = default_stride(prepare(module, window, 3), window)[0]
     coprime = (_coprime(stride, 13), _coprime(stride, 7))
-    counts = HEAVY_COUNTS if row.macs_window > HEAVY else COUNTS
+    counts = next((few for macs, few in reversed(FEWER.items()) if row.macs_window > macs), COUNTS)
     strides = ((stride, stride), (max(1, stride // 2),) * 2, coprime)
     found = [_exact_difference(module, row.window, step, count) for step, count in zip(strides, counts, strict=True)]
     outside, border = _moved(module, row.window, stride)
+    amplified = amplification(module, noise((4, 3, *window), 9))
     gain, ends = _sharing(module, row.window, stride)
-    wrong = row.wrong or ("" if max(found) <= EQUAL else "the exact engine differs from the crops")
+    wrong = row.wrong or ("" if amplified <= STEADY else "these weights amplify roundings too much")
+    wrong = wrong or ("" if max(found) <= EQUAL else "the exact engine differs from the crops")
     wrong = wrong or ("" if outside <= UNMOVED else "a pixel outside a window moves its score")
     return replace(
         row,

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trial_weights import positive_twin, with_trial_weights
-from wide_layers import FUNCTIONS, PADDING, Attention, Embedding, SqueezeExcite, Then, View
+from wide_layers import FUNCTIONS, PADDING, Attention, Border, Embedding, SqueezeExcite, Then, View
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
@@ -334,7 +334,10 @@ def _whole_window(b: _Builder) -> None:
 
 
 def _embedding(b: _Builder) -> None:
-    """A constant over all axes, or over some."""
+    """A constant over all axes, or over some; or one that differs near their ends only."""
+    if b.flag():
+        b.add(Border(b.size, b.draw(st.integers(0, 3)), b.draw(st.integers(0, 3))))
+        return
     shape = (b.channels if b.flag() else 1, *(n if b.flag() else 1 for n in b.size))
     b.add(Embedding(shape, b.flag()))
 
@@ -343,7 +346,20 @@ def _transposed(b: _Builder) -> None:
     b.add(b.kind("ConvTranspose")(b.channels, b.draw(st.integers(1, 3)), 2, 2))
 
 
-WIDE = [_function, _function, _whole_window, _embedding, _transposed]
+def _down_and_up(b: _Builder) -> None:
+    """A stride of 2 and a nearest upsampling, as in a U-Net; beside the map before it where the sizes allow."""
+    stride = (2,) * b.axes
+    down = nn.Sequential(b.kind("Conv")(b.channels, b.draw(st.integers(1, 4)), 2, stride), _activation(b))
+    mode = b.draw(st.sampled_from(["nearest", "nearest-exact"]))
+    up = nn.Sequential(down, nn.Upsample(scale_factor=b.draw(st.sampled_from([2, 2, 3])), mode=mode))
+    if b.draw(st.integers(0, 3)):
+        skip = Pad([side for n in reversed(b.size) for side in (0, -(n % 2))])
+        if b.add(Concat(up, skip), stride):
+            return
+    b.add(up, stride)
+
+
+WIDE = [_function, _function, _whole_window, _embedding, _transposed, _down_and_up, _down_and_up]
 """Layers that only the exact engine and crops take."""
 
 

@@ -266,3 +266,12 @@ def test_an_output_beside_the_scores_that_no_image_changes(name: str) -> None:
     converted = ew.convolutionalize(net, window=(9, 8), channels=2).eval()
     fixed = [pytree.tree_leaves(outputs)[1] for outputs in (converted(image.unsqueeze(0)), net(image[None, :, :9, :8]))]
     assert torch.equal(*fixed)
+
+
+def test_a_constant_over_features_and_positions_widens_too() -> None:
+    def code(net: Net, x: Tensor) -> Tensor:
+        return net.head((net.conv(x)[:, :1] * net.mask).amax((2, 3)))
+
+    mask = torch.ones(1, 3, 7, 6)
+    mask[:, 1, :2] = 0.5
+    assert "shared" in require_crops_scores(Net(code, conv=nn.Conv2d(2, 4, 3), head=nn.Linear(3, 3), mask=mask), 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import prod
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from everywindow.geometry import (
     Feature,
     LocalOp,
     Space,
+    Upsampling,
     WindowGrid,
     rectangles,
     regroup,
@@ -33,6 +35,26 @@ ops = st.builds(
     pad_high=st.integers(-2, 3),
     ceil_mode=st.booleans(),
 )
+
+
+@st.composite
+def mixed_chains(draw: Any) -> list[LocalOp | Upsampling]:
+    """Local ops and upsamplings, these by factors that divide the jump."""
+    chain: list[LocalOp | Upsampling] = []
+    jump = 1
+    for _ in range(draw(st.integers(0, 5))):
+        factors = [factor for factor in range(2, 5) if jump % factor == 0]
+        op = Upsampling(draw(st.sampled_from(factors))) if factors and draw(st.booleans()) else draw(ops)
+        jump = jump // op.factor if isinstance(op, Upsampling) else jump * op.stride
+        chain.append(op)
+    return chain
+
+
+def behind(record: AxisRecord, op: LocalOp | Upsampling) -> AxisRecord:
+    """The record behind an op that has one."""
+    after = record.upsampled(op) if isinstance(op, Upsampling) else record.after(op)
+    assert after is not None
+    return after
 
 
 def starts(op: LocalOp, u: int) -> int:
@@ -71,6 +93,46 @@ def test_body_is_what_sees_neither_end(chain: list[LocalOp], window: int) -> Non
         body = set(range(record.head, record.n - record.tail))
         assert body <= clean, "a position of the body sees an end"
         assert len(clean - body) <= 2, "the body is smaller than it need be"
+
+
+def reached(op: LocalOp | Upsampling, u: int) -> list[int]:
+    """The positions of the input that make position ``u``."""
+    if isinstance(op, Upsampling):
+        return [u // op.factor]
+    return [starts(op, u) + tap for tap in range(0, op.span + 1, op.dilation)]
+
+
+@given(mixed_chains(), st.integers(1, 40))
+def test_records_behind_upsampling_are_sound(chain: list[LocalOp | Upsampling], window: int) -> None:
+    """Against all positions one by one: which see an end, and which pixels (with padding as pixels further out)."""
+    record, clean, seen = AxisRecord.of_window(window), set(range(window)), [{at} for at in range(window)]
+    for op in chain:
+        before, record = record, behind(record, op)
+        if record.n < 1:
+            return
+        clean = {u for u in range(record.n) if all(at in clean for at in reached(op, u))}
+        seen = [set().union(*(seen[at] for at in reached(op, u) if 0 <= at < before.n)) for u in range(record.n)]
+        assert set(range(record.head, record.n - record.tail)) <= clean
+        low, high = record.seen_by_window()
+        for u, pixels in enumerate(seen):
+            assert all(
+                record.seen_low + u * record.jump <= pixel < record.seen_high + u * record.jump for pixel in pixels
+            )
+            assert all(low <= pixel < high for pixel in pixels)
+        assert record.network_stride % record.coarseness == 0
+
+
+def test_upsampling_makes_the_jump_smaller_not_the_period() -> None:
+    halved = AxisRecord.of_window(16).after(LocalOp(kernel=3, stride=2, pad_low=1))
+    back = halved.upsampled(Upsampling(2))
+    assert back is not None
+    assert (back.n, back.jump, back.period, back.head, back.tail) == (16, 1, 2, 2, 0)
+    assert back.network_stride == 2
+    assert back.after(LocalOp(kernel=2, stride=2)).network_stride == 2  # not 4: the jump is 2 again
+    joined = back.joined(AxisRecord.of_window(16))
+    assert joined is not None
+    assert (joined.period, joined.network_stride) == (2, 2)
+    assert halved.upsampled(Upsampling(4)) is None
 
 
 @given(st.lists(ops, min_size=1, max_size=4), st.integers(6, 40), st.integers(1, 9), st.integers(0, 25))

@@ -9,17 +9,30 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from everywindow.geometry import FILL, AxisRecord, LocalOp, Misaligned, Positions, Segment, Slabs, slabs, taken
-from test_geometry import ops, starts
+from everywindow.geometry import (
+    FILL,
+    AxisRecord,
+    LocalOp,
+    Misaligned,
+    Positions,
+    Segment,
+    Slabs,
+    Upsampling,
+    slabs,
+    taken,
+)
+from test_geometry import behind, mixed_chains, starts
 
 Row = list[object]
 """A value for each position of a window; equal values have seen equal pixels in equal places."""
 
-chains = st.lists(ops, min_size=0, max_size=4)
+Chain = list[LocalOp | Upsampling]
 
 
-def after(row: Row, op: LocalOp) -> Row:
+def after(row: Row, op: LocalOp | Upsampling) -> Row:
     """An op on one window by itself."""
+    if isinstance(op, Upsampling):
+        return [value for value in row for _ in range(op.factor)]
     found: Row = []
     for u in range(op.output_length(len(row))):
         taps = [starts(op, u) + tap * op.dilation for tap in range(op.kernel)]
@@ -27,7 +40,7 @@ def after(row: Row, op: LocalOp) -> Row:
     return found
 
 
-def one_by_one(chain: list[LocalOp], window: int, windows: int, stride: int) -> list[list[Row]]:
+def one_by_one(chain: Chain, window: int, windows: int, stride: int) -> list[list[Row]]:
     """Behind every op of the chain, the image first, each window's row."""
     rows: list[list[Row]] = [[list(range(first * stride, first * stride + window)) for first in range(windows)]]
     for op in chain:
@@ -35,10 +48,10 @@ def one_by_one(chain: list[LocalOp], window: int, windows: int, stride: int) -> 
     return rows
 
 
-def records_of(chain: list[LocalOp], window: int) -> list[AxisRecord]:
+def records_of(chain: Chain, window: int) -> list[AxisRecord]:
     records = [AxisRecord.of_window(window)]
     for op in chain:
-        records.append(records[-1].after(op))
+        records.append(behind(records[-1], op))
     return records
 
 
@@ -52,12 +65,12 @@ def in_a_row(positions: Positions, rows: list[Row]) -> Row:
     return found
 
 
-sizes = given(chains, st.integers(1, 30), st.integers(1, 12), st.integers(1, 9))
+sizes = given(mixed_chains(), st.integers(1, 30), st.integers(1, 12), st.integers(1, 9))
 
 
 @sizes
 def test_windows_share_a_position_only_where_they_have_the_same_value(
-    chain: list[LocalOp], window: int, windows: int, stride: int
+    chain: Chain, window: int, windows: int, stride: int
 ) -> None:
     for record, rows in zip(records_of(chain, window), one_by_one(chain, window, windows, stride), strict=True):
         if record.n < 1:
@@ -69,7 +82,7 @@ def test_windows_share_a_position_only_where_they_have_the_same_value(
 
 
 @sizes
-def test_segments_cover_the_row_once(chain: list[LocalOp], window: int, windows: int, stride: int) -> None:
+def test_segments_cover_the_row_once(chain: Chain, window: int, windows: int, stride: int) -> None:
     records = records_of(chain, window)
     assume(all(record.n > 0 for record in records))
     record = records[-1]
@@ -85,15 +98,23 @@ def test_segments_cover_the_row_once(chain: list[LocalOp], window: int, windows:
 
 
 @sizes
-def test_slabs_hold_what_each_window_would_read(chain: list[LocalOp], window: int, windows: int, stride: int) -> None:
+def test_slabs_hold_what_each_window_would_read(chain: Chain, window: int, windows: int, stride: int) -> None:
     records, rows = records_of(chain, window), one_by_one(chain, window, windows, stride)
-    for op, before, behind, source_rows, target_rows in zip(chain, records, records[1:], rows, rows[1:], strict=False):
-        if behind.n < 1:
+    for op, before, later, source_rows, target_rows in zip(chain, records, records[1:], rows, rows[1:], strict=False):
+        if later.n < 1:
             return
-        source, target = (Positions.of(record, windows, stride) for record in (before, behind))
+        source, target = (Positions.of(record, windows, stride) for record in (before, later))
         source_row, target_row = in_a_row(source, source_rows), in_a_row(target, target_rows)
+        if isinstance(op, Upsampling):
+            check_copies(taken(op, source, target).tolist(), source_row, target_row)
+            continue
         for part in slabs(op, source, target):
             check_slab(part, op, source_row, target_row)
+
+
+def check_copies(indices: list[int], source: Row, target: Row) -> None:
+    assert all(0 <= index < len(source) for index in indices)
+    assert all(value in (None, source[index]) for index, value in zip(indices, target, strict=True))
 
 
 def check_slab(part: Slabs, op: LocalOp, source: Row, target: Row) -> None:
@@ -112,16 +133,14 @@ def check_slab(part: Slabs, op: LocalOp, source: Row, target: Row) -> None:
 
 
 @sizes
-def test_copies_are_taken_from_where_each_window_has_them(
-    chain: list[LocalOp], window: int, windows: int, stride: int
-) -> None:
+def test_copies_are_taken_from_where_each_window_has_them(chain: Chain, window: int, windows: int, stride: int) -> None:
     records = records_of(chain, window)
     assume(all(record.n > 0 for record in records))
     record = records[-1]
     op = LocalOp(stride=1 + window % 2, pad_low=windows % 3 - 1, pad_high=stride % 3 - 1)
-    behind = record.after(op)
-    assume(behind.n > 0)
-    source, target = (Positions.of(one, windows, stride) for one in (record, behind))
+    later = record.after(op)
+    assume(later.n > 0)
+    source, target = (Positions.of(one, windows, stride) for one in (record, later))
     rows = one_by_one([*chain, op], window, windows, stride)
     source_row, target_row = in_a_row(source, rows[-2]), in_a_row(target, rows[-1])
     for at, index in enumerate(taken(op, source, target).tolist()):

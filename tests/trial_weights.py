@@ -8,6 +8,7 @@ anew and BatchNorm takes its statistics from images of the kind that will be sco
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -74,11 +75,29 @@ def calibrate(module: nn.Module, images: Tensor) -> None:
 def with_trial_weights(
     module: nn.Module, channels: int, window: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> nn.Module:
-    """The module in eval mode, with weights that tell windows apart."""
+    """The module in eval mode, with weights that tell windows apart.
+
+    Small windows end in few positions: statistics of too few values make a deep network tell apart even roundings.
+    """
     module.to(dtype).eval()
     redraw(module, seed)
-    calibrate(module, noise((8, channels, *window), seed + 1, dtype))
+    images = max(8, min(96, 400_000 // prod(window)))
+    calibrate(module, noise((images, channels, *window), seed + 1, dtype))
     return module
+
+
+@torch.no_grad()
+def amplification(module: nn.Module, images: Tensor) -> float:
+    """How far roundings of the pixels move the scores, in units of the largest score and the rounding.
+
+    The most of some images ``[N, C, *window]``.
+    """
+    rounding = 4 * torch.finfo(images.dtype).eps
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, images.shape, generator=generator).to(images.dtype) * 2 - 1
+    moved = images * (1 + rounding * signs)
+    before, after = (torch.stack([module(x.unsqueeze(0)).reshape(-1) for x in batch]) for batch in (images, moved))
+    return float((after - before).abs().max() / before.abs().max()) / rounding
 
 
 @torch.no_grad()

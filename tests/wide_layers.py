@@ -50,6 +50,27 @@ class Embedding(nn.Module):
         return f"{tuple(self.embedding.shape)}, multiplied={self.multiplied}"
 
 
+class Border(nn.Module):
+    """Factors that differ near the ends of the axes, and are 1 inside; a buffer, and no weight that tests redraw."""
+
+    factors: Tensor
+
+    def __init__(self, size: Sequence[int], low: int, high: int) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        factors = torch.ones(1, 1, *size, dtype=torch.float64)
+        for dim, n in enumerate(size, start=2):
+            for at in [*range(min(low, n)), *range(max(0, n - high), n)]:
+                factors.narrow(dim, at, 1).mul_(0.5 + 0.1 * at)
+        self.register_buffer("factors", factors)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factors.to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.factors.shape)}, {self.low}, {self.high}"
+
+
 class Then(nn.Module):
     """A function, by its name in :data:`FUNCTIONS`."""
 

@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional as F
 
 from everywindow.io import atomic_path
+from everywindow.kernels import convolution, saves, worthwhile
 from everywindow.sharing import Work
 
 SIZES = (1, 2, 3, 4, 8, 16, 32)
@@ -25,7 +26,7 @@ SIZES = (1, 2, 3, 4, 8, 16, 32)
 CHANNELS = (4, 16, 64, 256)
 """Channels that they are timed with."""
 
-VERSION = 3
+VERSION = 4
 """Of what is measured: kept figures of another version are measured anew."""
 
 CACHE = "EVERYWINDOW_CACHE"
@@ -40,6 +41,8 @@ class Rates:
 
     Attributes:
         conv, depthwise, product: mult-adds per second by channels and side of the pieces.
+        filtered: those of convolutions by the fastest routine that shared values have; the mult-adds are counted as
+            if they were all done.
         moved: values read or written per second by calls that multiply little, on large values.
         near: the same on values that stay near the processor, as those of a batch of windows do.
         gathered: values gathered per second.
@@ -47,6 +50,7 @@ class Rates:
     """
 
     conv: Table
+    filtered: Table
     depthwise: Table
     product: Table
     moved: float
@@ -131,11 +135,13 @@ def _measured(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(shape, device=device, dtype=torch.float32).to(dtype)
 
-    def conv(channels: int, side: int, groups: int) -> float:
+    def conv(channels: int, side: int, groups: int, fastest: bool = False) -> float:
         kernel = random(channels, channels // groups, 3, 3).contiguous(memory_format=torch.channels_last)
         each = kernel.numel() * side * side
         count = max(1, min(int(2e8 / each), int(4e6 / (channels * (side + 2) ** 2))))
         x = random(count, channels, side + 2, side + 2).contiguous(memory_format=torch.channels_last)
+        if fastest and saves(x, kernel, (1, 1), (1, 1), groups):
+            return each * count / _seconds(lambda: convolution(x, kernel, None, (1, 1)), device)
         return each * count / _seconds(lambda: F.conv2d(x, kernel, groups=groups), device)
 
     def product(channels: int) -> float:
@@ -148,8 +154,11 @@ def _measured(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     small = random(8)
     out = torch.empty_like(values)
     sides = {str(side): side for side in SIZES}
+    plain = {str(c): {name: conv(c, side, 1) for name, side in sides.items()} for c in CHANNELS}
+    wide = [c for c in CHANNELS if worthwhile(c, c, (3, 3))]
     return {
-        "conv": {str(c): {name: conv(c, side, 1) for name, side in sides.items()} for c in CHANNELS},
+        "conv": plain,
+        "filtered": plain | {str(c): {name: conv(c, side, 1, True) for name, side in sides.items()} for c in wide},
         "depthwise": {"1": {name: conv(64, side, 64) for name, side in sides.items() if side > 1}},
         "product": {str(c): {"1": product(c)} for c in (*CHANNELS, 1024)},
         "moved": 2 * values.numel() / _seconds(lambda: torch.relu(values), device),

@@ -1,6 +1,6 @@
 """Integers and boxes only: axis records, layouts, window grids. No torch here."""
 
-from everywindow.geometry.axis import AxisRecord, LocalOp
+from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
 from everywindow.geometry.extent import Extent
 from everywindow.geometry.layout import (
     Atom,
@@ -47,6 +47,7 @@ __all__ = [
     "Span",
     "Spent",
     "Tile",
+    "Upsampling",
     "Value",
     "Verdict",
     "WindowGrid",

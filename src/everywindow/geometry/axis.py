@@ -1,12 +1,14 @@
-"""The record of one spatial axis of a value inside one window, and how a local op changes it.
+"""The record of one spatial axis of a value inside one window, and how a local op or an upsampling changes it.
 
 Positions are counted inside the window (``0 .. n - 1``). All numbers are integers; pixels are input pixels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import lcm
+from itertools import pairwise
+from math import gcd, lcm
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class LocalOp:
 
 
 @dataclass(frozen=True)
+class Upsampling:
+    """Every position ``factor`` times: position ``u`` is a copy of position ``u // factor``."""
+
+    factor: int
+
+
+@dataclass(frozen=True)
 class AxisRecord:
     """One spatial axis of a value, as one window sees it.
 
@@ -74,9 +83,11 @@ class AxisRecord:
         head: leading positions that depend on where the window starts (they see padding).
         tail: trailing positions that depend on where the window ends.
         network_stride: product of the strides of the layers so far, in pixels; that of a pooling over the
-            whole map does not count.
-        seen_low: first pixel, relative to the window's start, that position 0 sees (negative: padding).
-        seen_high: pixel after the last one that position 0 sees.
+            whole map does not count. Upsampling does not undo it, for windows must still lie so far apart to be alike.
+        seen_low: position ``u`` sees no pixel before ``seen_low + u * jump``, relative to the window's start
+            (negative: padding).
+        seen_high: position ``u`` sees no pixel from ``seen_high + u * jump`` on.
+        coarseness: the part of the jump that counts for the network's stride.
 
     >>> AxisRecord.of_window(32).after(LocalOp(kernel=3, pad_low=1, pad_high=1)).head
     1
@@ -90,6 +101,7 @@ class AxisRecord:
     network_stride: int = 1
     seen_low: int = 0
     seen_high: int = 1
+    coarseness: int = 1
 
     @classmethod
     def of_window(cls, window: int) -> AxisRecord:
@@ -112,6 +124,7 @@ class AxisRecord:
         first_clean = _ceil_div(self.head + op.pad_low, op.stride)
         last_clean = (self.n - 1 - self.tail + op.pad_low - op.span) // op.stride
         jump = self.jump * op.stride
+        coarseness = self.coarseness * (1 if op.covers(self.n) or not op.coarsens else op.stride)
         return replace(
             self,
             n=n,
@@ -119,10 +132,48 @@ class AxisRecord:
             period=lcm(self.period, jump),
             head=_clamp(first_clean, 0, n),
             tail=n - _clamp(last_clean + 1, 0, n),
-            network_stride=self.network_stride * (1 if op.covers(self.n) or not op.coarsens else op.stride),
+            network_stride=lcm(self.network_stride, coarseness),
             seen_low=self.seen_low - op.pad_low * self.jump,
             seen_high=self.seen_high + (op.span - op.pad_low) * self.jump,
+            coarseness=coarseness,
         )
+
+    def upsampled(self, op: Upsampling) -> AxisRecord | None:
+        """The record behind an upsampling; None where positions would lie closer than pixels.
+
+        Windows share no more than before: the period stays.
+
+        >>> AxisRecord(n=8, jump=2, period=2, head=1).upsampled(Upsampling(2))
+        AxisRecord(n=16, jump=1, period=2, head=2, tail=0, network_stride=1, seen_low=-1, seen_high=1, coarseness=1)
+        """
+        jump, between = divmod(self.jump, op.factor)
+        if between:
+            return None
+        return replace(
+            self,
+            n=self.n * op.factor,
+            jump=jump,
+            head=self.head * op.factor,
+            tail=self.tail * op.factor,
+            seen_low=self.seen_low - (self.jump - jump),  # the last of the copies begins that much before its own place
+            coarseness=self.coarseness // gcd(self.coarseness, op.factor),
+        )
+
+    def varied(self, changes: Sequence[int]) -> AxisRecord:
+        """The record where a constant went in whose slices at ``changes`` differ from the ones before.
+
+        The longest run of equal slices in the body is the new body; a single slice is none.
+
+        >>> record = AxisRecord(n=9, head=1).varied([2, 7])
+        >>> record.head, record.tail
+        (2, 2)
+        """
+        low, high = self.head, self.n - self.tail
+        edges = [low, *(at for at in changes if low < at < high), high]
+        first, stop = max(pairwise(edges), key=lambda run: run[1] - run[0])
+        if len(edges) > 2 and stop - first < 2:
+            return replace(self, head=self.n, tail=0)
+        return replace(self, head=first, tail=self.n - stop)
 
     def joined(self, other: AxisRecord) -> AxisRecord | None:
         """The record of a value made of two with the same positions; None where the positions differ."""
@@ -136,6 +187,7 @@ class AxisRecord:
             network_stride=lcm(self.network_stride, other.network_stride),
             seen_low=min(self.seen_low, other.seen_low),
             seen_high=max(self.seen_high, other.seen_high),
+            coarseness=lcm(self.coarseness, other.coarseness),
         )
 
     def seen_by_window(self) -> tuple[int, int]:

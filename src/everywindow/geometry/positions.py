@@ -19,7 +19,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from everywindow.geometry.axis import AxisRecord, LocalOp
+from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
 
 Indices = NDArray[np.int64]
 
@@ -200,10 +200,10 @@ def _slab(op: LocalOp, source: Positions, segment: Segment, window: Indices, ins
     return Slabs(segment, index)
 
 
-def taken(op: LocalOp, source: Positions, target: Positions) -> Indices:
+def taken(op: LocalOp | Upsampling, source: Positions, target: Positions) -> Indices:
     """For each position of the output the one that it is a copy of, :data:`FILL` for padding; ``op`` has one tap."""
     window, inside = target.owners()
-    at = inside * op.stride - op.pad_low
+    at = inside // op.factor if isinstance(op, Upsampling) else inside * op.stride - op.pad_low
     known = (at >= 0) & (at < source.n)
     found = np.where(known, source.table[window, np.clip(at, 0, source.n - 1)], FILL)
     return np.where(window >= 0, found, 0)

@@ -3,11 +3,12 @@
 from everywindow.graph.activation import Activation, final_activation
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
+from everywindow.graph.constants import evaluated
 from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
-from everywindow.graph.records import Records, needed_for, needed_nodes, output_nodes, records
+from everywindow.graph.records import Records, needed_for, needed_nodes, output_nodes, records, refresh
 
 __all__ = [
     "VIEWS",
@@ -19,6 +20,7 @@ __all__ = [
     "captured",
     "decode",
     "encode",
+    "evaluated",
     "evaluating",
     "final_activation",
     "last_uses",
@@ -27,4 +29,5 @@ __all__ = [
     "output_nodes",
     "precision",
     "records",
+    "refresh",
 ]

@@ -12,6 +12,7 @@ from torch import nn
 
 from everywindow.graph.capture import capture
 from everywindow.graph.network import Network
+from everywindow.graph.records import refresh
 
 _BOOKKEEPING = frozenset(vars(nn.Module())) - {"_forward_hooks", "_forward_pre_hooks"}
 """What every module has, and what is looked at elsewhere or does not change a result."""
@@ -27,7 +28,7 @@ def captured(module: nn.Module, window: tuple[int, ...], channels: int) -> Netwo
     """Like :func:`capture`, but captured once for a module that has not changed since.
 
     New values of weights need no new graph, which reads the module's own tensors. Layers, tensors or settings
-    that were replaced do.
+    that were replaced do. Records that no longer hold for the weights' values are made anew.
 
     Raises:
         CaptureError: as :func:`capture`.
@@ -37,7 +38,9 @@ def captured(module: nn.Module, window: tuple[int, ...], channels: int) -> Netwo
     before = kept.get((window, channels))
     if before is None or before[0] != now:
         kept[window, channels] = (now, capture(module, window, channels))
-    return kept[window, channels][1]
+    network = kept[window, channels][1]
+    refresh(network)
+    return network
 
 
 def _fingerprint(module: nn.Module) -> tuple[Any, ...]:

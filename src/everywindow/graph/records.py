@@ -23,6 +23,7 @@ from everywindow.geometry import (
     Verdict,
     joined_spent,
 )
+from everywindow.graph.constants import note_changes
 from everywindow.graph.network import Network
 from everywindow.ops import (
     BATCH,
@@ -95,14 +96,22 @@ _KNOWN: WeakKeyDictionary[Network, Records] = WeakKeyDictionary()
 
 
 def records(network: Network) -> Records:
-    """The records of a network; propagated once.
+    """The records of a network; propagated once, and again behind :func:`refresh`.
 
     Raises:
         IndependenceError: the network mixes the items of a batch, or gives another result each time.
     """
     if network not in _KNOWN:
+        note_changes(network)
         _KNOWN[network] = _propagate(network)
     return _KNOWN[network]
+
+
+def refresh(network: Network) -> None:
+    """Forget the records, and what was made by them, where constants changed in what the records say of them."""
+    if note_changes(network):
+        _KNOWN.pop(network, None)
+        network.kept.clear()
 
 
 def output_nodes(network: Network) -> list[fx.Node]:

@@ -28,6 +28,9 @@ Row = tuple[float, ...]
 OUTPUTS = {3: 2, 4: 3, 5: 2}
 """Outputs at a time, by the number of taps."""
 
+NARROW, MORE_OUTPUTS = 128, {**OUTPUTS, 3: 4}
+"""Up to so many channels a sum has few terms and rounds well; then so many outputs."""
+
 POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2), Fraction(-1, 2))
 """Where polynomials are evaluated, beside infinity; the first ``m + k - 2``. The second gives the bias its place."""
 
@@ -42,6 +45,9 @@ LEAST_CHANNELS = 48
 
 WIDE, LONG = 256, 8
 """Channels, and positions along the other axis, from which filtering along both axes pays."""
+
+LEAST_PART = 0.5
+"""Part of the outputs that lie in full groups, likewise; the others are summed directly."""
 
 LEAST_POSITIONS = 1024
 """Output positions, from which it pays to combine the taps."""
@@ -63,14 +69,18 @@ class Minimal:
         return self.outputs + self.taps - 1
 
 
-@cache
-def minimal(taps: int) -> Minimal:
-    """The matrices for a number of taps.
+def outputs_of(taps: int, channels: int) -> int | None:
+    """How many outputs of a filter are made together; None where it is not filtered."""
+    return (MORE_OUTPUTS if channels <= NARROW else OUTPUTS).get(taps)
 
-    >>> minimal(3).of_inputs[1]  # the sum of the second and the third input
+
+@cache
+def minimal(outputs: int, taps: int) -> Minimal:
+    """The matrices.
+
+    >>> minimal(2, 3).of_inputs[1]  # the sum of the second and the third input
     (0.0, 1.0, 1.0, 0.0)
     """
-    outputs = OUTPUTS[taps]
     points = POINTS[: outputs + taps - 2]
     others = [[other for other in points if other != point] for point in points]
     of_inputs = [[*_polynomial(roots), Fraction(0)] for roots in others] + [_polynomial(points)]
@@ -98,26 +108,31 @@ def _floats(matrix: Sequence[Sequence[Fraction]]) -> tuple[Row, ...]:
     return tuple(tuple(map(float, row)) for row in matrix)
 
 
+def worthwhile(out: int, channels: int, taps: Sequence[int]) -> bool:
+    """Whether a convolution of stride 1 with one group has enough channels and taps."""
+    filters = any(outputs_of(count, channels) for count in taps)
+    return len(taps) == 2 and filters and channels * max(taps) >= LEAST_WIDTH and out >= LEAST_CHANNELS
+
+
 def saves(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> bool:
     """Whether :func:`convolution` is meant for this one: float32 maps ``[N, C, h, w]`` on a CPU, channels last."""
     if x.ndim != 4 or x.dtype != torch.float32 or x.device.type != "cpu" or groups != 1 or tuple(stride) != (1, 1):
         return False
     out, channels, *taps = weight.shape
-    if channels * max(taps) < LEAST_WIDTH or out < LEAST_CHANNELS or x.stride(1) != 1:
+    if not worthwhile(out, channels, taps) or x.stride(1) != 1:
         return False
     positions = len(x) * prod(output_lengths(x, weight, dilation))
-    return positions >= LEAST_POSITIONS and _axis(x, taps, dilation) is not None
+    return positions >= LEAST_POSITIONS and _axis(x, weight, dilation) is not None
 
 
-def _axis(x: Tensor, taps: Sequence[int], dilation: Sequence[int]) -> int | None:
+def _axis(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int | None:
     """The spatial axis, 0 or 1, along which the filter runs: the one with the larger part in full groups of outputs."""
     parts = []
-    for size, count, step in zip(x.shape[2:], taps, dilation, strict=True):
-        length = size - step * (count - 1)
-        group = OUTPUTS.get(count, length + 1) * step
+    for length, taps, step in zip(output_lengths(x, weight, dilation), weight.shape[2:], dilation, strict=True):
+        group = (outputs_of(taps, weight.shape[1]) or length + 1) * step
         parts.append(length // group * group / length if length > 0 else 0.0)
     best = max(parts)
-    return parts.index(best) if best >= 0.5 else None
+    return parts.index(best) if best >= LEAST_PART else None
 
 
 def output_lengths(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> list[int]:
@@ -133,7 +148,7 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: Sequen
 
 def axis_of(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int:
     """The spatial axis, 0 or 1, along which to filter, where :func:`saves` says so."""
-    axis = _axis(x, weight.shape[2:], dilation)
+    axis = _axis(x, weight, dilation)
     assert axis is not None
     return axis
 
@@ -143,10 +158,12 @@ class Filter:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, dilation: Sequence[int], axis: int) -> None:
         self.axis, self.dilation = axis, tuple(dilation)
-        self.matrices = minimal(weight.shape[2 + axis])
+        taps, channels = weight.shape[2 + axis], weight.shape[1]
+        outputs = outputs_of(taps, channels)
+        assert outputs is not None
+        self.matrices = minimal(outputs, taps)
         self._weight, self._bias = weight, bias
-        taps = weight.unbind(2 + axis)
-        kernels = [_combined(taps, row).unsqueeze(2 + axis) for row in self.matrices.of_taps]
+        kernels = [_combined(weight.unbind(2 + axis), row).unsqueeze(2 + axis) for row in self.matrices.of_taps]
         self._kernels = [kernel.contiguous(memory_format=torch.channels_last) for kernel in kernels]
         other = 1 - axis
         self._inner: list[Filter] = []

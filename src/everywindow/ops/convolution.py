@@ -10,7 +10,7 @@ from torch import Tensor, fx
 
 from everywindow.geometry import LocalOp, Value, feature_dim, is_space
 from everywindow.kernels import convolution as filtered
-from everywindow.kernels import saves
+from everywindow.kernels import saves, worthwhile
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
@@ -104,6 +104,13 @@ def arguments_of(call: Call, environment: Environment) -> tuple[Tensor, Tensor |
     """Weight and bias."""
     bias = call["bias"]
     return environment[call["weight"]], None if bias is None else environment[bias]
+
+
+def may_save(call: Call) -> bool:
+    """Whether minimal filtering may run a convolution of shared values (:mod:`everywindow.kernels.minimal`)."""
+    out, channels, *taps = shape_of(call["weight"])
+    plain = call["groups"] == 1 and all(step == 1 for step in numbers(call["stride"], len(taps)))
+    return plain and worthwhile(out, channels, taps)
 
 
 def local_ops(call: Call) -> LocalOps:

@@ -33,9 +33,9 @@ class Opaque(Rule):
 
     targets = overloads(
         "conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input "
-        "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_bilinear2d.vec "
-        "upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec pixel_shuffle.default "
-        "pixel_unshuffle.default im2col.default max_pool2d_with_indices.default max_pool3d_with_indices.default"
+        "upsample_bilinear2d.vec upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec "
+        "pixel_shuffle.default pixel_unshuffle.default im2col.default "
+        "max_pool2d_with_indices.default max_pool3d_with_indices.default"
     )
     own_dims = 2
     """Trailing dimensions in which the call lets elements meet, at least."""
@@ -45,10 +45,10 @@ class Opaque(Rule):
         for value in values:
             self._check(call, value)
         if any(value.mapped for value in values):
-            raise NotShared(f"{_name(call)} looks at the whole window or is not converted yet")
+            raise NotShared(f"{op_name(call)} looks at the whole window or is not converted yet")
         first, shape = values[0], shape_of(call.inputs[0])
         if any(size[0] != shape[0] for size in call.shapes):
-            raise NotProved(f"{_name(call)} moves the items of the batch")
+            raise NotProved(f"{op_name(call)} moves the items of the batch")
         found = tuple(replace(first, layout=layout_by_shape(size, first.layout, shape)) for size in call.shapes)
         return found if isinstance(call.node.meta["shape"], list) else found[0]
 
@@ -59,11 +59,11 @@ class Opaque(Rule):
             or not has_batch(value.layout[0])
             or any(map(has_batch, value.layout[1:]))
         ):
-            raise NotProved(f"{_name(call)} may run over the items of the batch")
+            raise NotProved(f"{op_name(call)} may run over the items of the batch")
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         if len(call.inputs) > 1 or isinstance(call.node.meta["shape"], list):
-            raise NotShared(f"{_name(call)} is not converted yet")
+            raise NotShared(f"{op_name(call)} is not converted yet")
         mapped = emit.mapped(call.inputs[0])
         arguments = [emit.argument(argument, {call.inputs[0]: mapped.node}) for argument in call.arguments.values()]
         value = self.infer(call)
@@ -89,7 +89,7 @@ class Indexing(Opaque):
         indices = call.arguments.get("indices")
         picks_items = indices[0] is not None if indices is not None else call["dim"] in (0, -len(value.layout))
         if picks_items:
-            raise NotProved(f"{_name(call)} may pick among the items of the batch")
+            raise NotProved(f"{op_name(call)} may pick among the items of the batch")
 
 
 class Creation(Rule):
@@ -102,7 +102,7 @@ class Creation(Rule):
         return Value(layout_by_shape(call.shape, (), ()), (None,) * len(like.axes))
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
-        raise NotShared(f"{_name(call)} makes a tensor of the window's size")
+        raise NotShared(f"{op_name(call)} makes a tensor of the window's size")
 
 
 class Attention(Opaque):
@@ -112,7 +112,7 @@ class Attention(Opaque):
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         if len({call.value(node).layout[0] for node in call.inputs}) > 1:
-            raise NotProved(f"{_name(call)} pairs the items of the batch in different orders")
+            raise NotProved(f"{op_name(call)} pairs the items of the batch in different orders")
         return super().infer(call)
 
 
@@ -151,5 +151,6 @@ def check_product(call: Call) -> None:
         raise NotProved("a matrix product may run over the items of the batch")
 
 
-def _name(call: Call) -> str:
+def op_name(call: Call) -> str:
+    """ATen's name of the operation."""
     return str(call.target._schema.name).removeprefix("aten::")

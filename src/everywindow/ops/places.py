@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from everywindow.geometry import (
     LocalOp,
     Misaligned,
     Positions,
+    Upsampling,
     Value,
     is_space,
     slabs,
@@ -24,13 +25,28 @@ from everywindow.geometry import (
 from everywindow.ops.aliasing import IN_PLACE, fills_first
 from everywindow.ops.blocks import Flat, Moves
 from everywindow.ops.form import axis_dim
-from everywindow.ops.rule import Call, NotShared, Rule
+from everywindow.ops.rule import Call, NotShared, Rule, Shape, shape_of
 
 Rows = tuple[Positions, ...]
 """The positions of a value per spatial axis."""
 
+_Op = TypeVar("_Op", LocalOp, LocalOp | Upsampling)
+
 Environment = Mapping[fx.Node, Any]
 """The values computed so far, and the weights."""
+
+
+class Laying(Protocol):
+    """Lays a constant out along the positions of shared values."""
+
+    def __call__(self, constant: Tensor) -> Tensor:
+        """The constant's values there."""
+
+    def elements(self, shape: Shape) -> int:
+        """How many they are, for a constant of this shape."""
+
+
+NOTHING: Mapping[fx.Node, Laying] = {}
 
 
 @dataclass(frozen=True)
@@ -41,11 +57,13 @@ class Step:
         run: gives its value from the values before it.
         moves: the blocks that it runs on, one after the other; None where it takes all positions in one call.
         copies: inputs that are first copied to other positions.
+        laid: values of constants that are first laid out along the positions.
     """
 
     run: Callable[[Environment], Any]
     moves: Moves | None = None
     copies: tuple[fx.Node, ...] = ()
+    laid: int = 0
 
 
 def passed_on(node: fx.Node) -> Step:
@@ -108,8 +126,8 @@ class Places:
         found: Moves = self._moves[key]
         return found
 
-    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp]) -> Picks:
-        """A local op of one tap: positions of the output are copies of the input's, or padding."""
+    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp | Upsampling]) -> Picks:
+        """Upsamplings, or local ops of one tap: positions of the output are copies of the input's, or padding."""
         source, target = self.rows(before), self.rows(after)
         by_axis = _by_axis(before, ops)
         dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
@@ -146,8 +164,8 @@ class Picks:
         return x if self._flat is None else self._flat(x, fill)
 
 
-def _by_axis(value: Value, ops: Mapping[int, LocalOp]) -> list[LocalOp]:
-    found = [LocalOp()] * len(value.axes)
+def _by_axis(value: Value, ops: Mapping[int, _Op]) -> list[_Op | LocalOp]:
+    found: list[_Op | LocalOp] = [LocalOp()] * len(value.axes)
     for dim, op in ops.items():
         if is_space(value.layout[dim]):
             found[space_axes((value.layout[dim],))[0]] = op
@@ -180,19 +198,36 @@ class Unchanged(Rule):
         return verbatim(call, places, after)
 
 
-def verbatim(call: Call, places: Places, after: Value) -> Step:
-    """The call as it stands, on inputs brought to the output's positions; over its first input where it may."""
+def verbatim(call: Call, places: Places, after: Value, laid: Mapping[fx.Node, Laying] = NOTHING) -> Step:
+    """The call as it stands, on inputs brought to the output's positions; over its first input where it may.
+
+    ``laid`` brings constants there.
+    """
     picks = places.aligned(call, after)
     first = call.node.args[0] if call.node.args else None
     copied = isinstance(first, fx.Node) and first in picks and not picks[first].trivial
     target = IN_PLACE[call.target] if (copied or first in places.dying) and fills_first(call.node) else call.target
 
+    bringing: Mapping[fx.Node, Callable[[Tensor], Tensor]] = {**picks, **laid}
+
     def run(environment: Environment) -> Any:
-        brought = {node: pick(environment[node]) for node, pick in picks.items()}
+        brought = {node: bring(environment[node]) for node, bring in bringing.items()}
         args, kwargs = arguments(call, environment, brought)
         return target(*args, **kwargs)
 
-    return Step(run, copies=tuple(node for node, pick in picks.items() if not pick.trivial))
+    copies = tuple(node for node, pick in picks.items() if not pick.trivial)
+    return Step(run, copies=copies, laid=sum(lay.elements(shape_of(node)) for node, lay in laid.items()))
 
 
-__all__ = ["Environment", "Picks", "Places", "Rows", "Step", "Unchanged", "arguments", "passed_on", "verbatim"]
+__all__ = [
+    "Environment",
+    "Laying",
+    "Picks",
+    "Places",
+    "Rows",
+    "Step",
+    "Unchanged",
+    "arguments",
+    "passed_on",
+    "verbatim",
+]

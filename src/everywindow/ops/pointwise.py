@@ -12,7 +12,7 @@ from torch import fx, nn
 from everywindow.geometry import Dim, Value, feature_dim, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
-from everywindow.ops.places import Environment, Places, Step, Unchanged, passed_on
+from everywindow.ops.places import NOTHING, Environment, Places, Step, Unchanged, passed_on, verbatim
 from everywindow.ops.rule import (
     Call,
     MixesBatch,
@@ -24,28 +24,34 @@ from everywindow.ops.rule import (
     refuse_batch,
     shape_of,
 )
+from everywindow.ops.varying import VARIES, laid_out, padded, with_varying
 from everywindow.ops.verbatim import emit_overload, emit_verbatim, plain_value
 
 EXTRA = overloads(
     "hardswish.default prelu.default log_sigmoid.default floor_divide.default floor_divide.Scalar type_as.default "
-    "softplus.default square.default clip.default hardsigmoid.default"
+    "softplus.default square.default clip.default hardsigmoid.default where.ScalarSelf where.ScalarOther where.Scalar"
 )
 
 
 class Pointwise(Unchanged):
-    """Elementwise operations; constants may vary over features, not over the window's positions."""
+    """Elementwise operations; constants that vary over the window's positions have no counterpart in the one pass."""
 
     targets = EXTRA
+    lays_out = True
+    """Whether constants are broadcast as they stand."""
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         value = self._value(call)
         return (value,) * len(call.shapes) if _is_several(call) else value
 
     def _value(self, call: Call) -> Value:
-        values = self._plain_values(call)
+        values = self._values(call)
         rank = len(call.shape)
-        aligned = [_aligned(value, rank) for value in values]
-        return _widened(join_records(aligned), call)
+        joined = _widened(join_records([_aligned(value, rank) for value in values]), call)
+        return with_varying(call, joined) if self.lays_out and is_in_place(joined.layout) else joined
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        return verbatim(call, places, after, laid_out(call, places, after) if self.lays_out else NOTHING)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         plain = self._plain_values(call)
@@ -62,15 +68,20 @@ class Pointwise(Unchanged):
             return made
         return tuple(replace(made, node=emit.call(operator.getitem, node, index)) for index in range(len(call.shapes)))
 
+    def _values(self, call: Call) -> list[Value]:
+        """The inputs' records as windows share them; as :meth:`_plain_values` inside a flattened map."""
+        values = [call.value(node) for node in call.inputs]
+        kept = self.lays_out and all(is_in_place(value.layout) and len(value.layout) > 2 for value in values)
+        return values if kept else self._plain_values(call)
+
     def _plain_values(self, call: Call) -> list[Value]:
         """The inputs' records; gathered, all of them, where a constant varies inside a flattened map."""
         values = [call.value(node) for node in call.inputs]
-        why = _varies(call, values)
-        if why is None:
+        if not _varies(call, values):
             return values
         if any(value.mapped and is_in_place(value.layout) and len(value.layout) > 2 for value in values):
-            raise NotShared(why)
-        return [plain_value(value, why) for value in values]
+            raise NotShared(VARIES)
+        return [plain_value(value, VARIES) for value in values]
 
 
 def _is_several(call: Call) -> bool:
@@ -149,18 +160,16 @@ def _broadcast(x: Dim, y: Dim, a: Value, b: Value) -> Dim:
     return x
 
 
-def _varies(call: Call, values: list[Value]) -> str | None:
-    """Why a constant operand does not treat all positions of the window alike; None where it does."""
-    if not any(value.mapped for value in values):
-        return None
-    for shape in _constant_shapes(call):
-        padded = (1,) * (len(call.shape) - len(shape)) + shape
-        for value in values:
-            dims = ((),) * (len(call.shape) - len(value.layout)) + value.layout
-            varied = [dim for dim, size in zip(dims, padded, strict=True) if size > 1 and space_axes((dim,))]
-            if varied:
-                return "a constant varies over the window's positions"
-    return None
+def _varies(call: Call, values: list[Value]) -> bool:
+    """Whether a constant operand does not treat all positions of the window alike."""
+    rank = len(call.shape)
+    return any(
+        size > 1 and space_axes((dim,))
+        for shape in _constant_shapes(call)
+        for value in values
+        if value.mapped
+        for dim, size in zip(((),) * (rank - len(value.layout)) + value.layout, padded(shape, rank), strict=True)
+    )
 
 
 def _constant_shapes(call: Call) -> list[tuple[int, ...]]:
@@ -179,6 +188,7 @@ class Prelu(Pointwise):
     """PReLU: its weights lie along dimension 1."""
 
     targets = overloads("prelu.default")
+    lays_out = False
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])

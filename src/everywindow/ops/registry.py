@@ -18,6 +18,7 @@ from everywindow.ops.reduce import Extremum, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape
+from everywindow.ops.upsample import NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures
 
 RULES: tuple[type[Rule], ...] = (
@@ -41,6 +42,7 @@ RULES: tuple[type[Rule], ...] = (
     Linear,
     MatrixProduct,
     MaxPooling,
+    NearestUpsampling,
     Opaque,
     Padding,
     Permute,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import Batch, Reason, Value, per_axis
-from everywindow.graph import VIEWS, Network, last_uses, needed_for, needed_nodes, output_nodes, records
+from everywindow.graph import VIEWS, Network, evaluated, last_uses, needed_for, needed_nodes, output_nodes, records
 from everywindow.ops import (
     IN_PLACE,
     Call,
@@ -74,6 +74,7 @@ class Program:
 
     Attributes:
         network: the captured network.
+        values: the records that this was made by.
         windows: windows per axis.
         stride: pixels between them.
         steps: the calls on shared values, in order.
@@ -86,6 +87,7 @@ class Program:
     """
 
     network: Network
+    values: Mapping[fx.Node, Value | tuple[Value, ...] | None]
     windows: tuple[int, ...]
     stride: tuple[int, ...]
     steps: tuple[SharedStep, ...]
@@ -115,7 +117,7 @@ class Program:
     def _image(self, pixels: Tensor) -> Tensor:
         """The pixels as a shared value: those of some window, each window's own where windows do not overlap."""
         image = pixels.unsqueeze(0)
-        for axis, row in enumerate(self.places.rows(single(records(self.network).values[self.network.image]))):
+        for axis, row in enumerate(self.places.rows(single(self.values[self.network.image]))):
             if row.body:
                 image = image.narrow(2 + axis, 0, row.length)
             else:
@@ -129,10 +131,9 @@ class Program:
         environment: dict[fx.Node, Any] = {**constants}
         for node in self.frontier:
             environment[node] = self._windows(node, shared[node], members)
-        values = records(self.network).values
         vectors = {refold.flatten: refold for refold in self.refolds}
         for node in self.rest:
-            if _asks_batch(node, values):
+            if _asks_batch(node, self.values):
                 environment[node] = len(members)
             elif node in vectors:
                 environment[node] = vectors[node].vector(environment[vectors[node].source])
@@ -156,7 +157,7 @@ class Program:
 
     def _rows(self, node: fx.Node) -> tuple[Rows, list[int]]:
         """Where the positions of a shared value lie, and its spatial dimensions."""
-        record = single(records(self.network).values[node])
+        record = single(self.values[node])
         rows = self.places.rows(record)
         return rows, [axis_dim(record.layout, axis) for axis in range(len(rows))]
 
@@ -187,6 +188,7 @@ class _Builder:
         steps = [node for node in self.done if node in reached]
         return Program(
             self.network,
+            self.values,
             self.places.windows,
             self.places.stride,
             self._with_frees(steps, frontier),
@@ -315,13 +317,7 @@ def is_constant(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
 def constants(network: Network) -> dict[fx.Node, Any]:
     """Weights, and what is computed from them alone, on the weights' device; kernels lie as they run fastest."""
     values = records(network).values
-    found: dict[fx.Node, Any] = {}
-    for node in needed_nodes(network):
-        if node.op == "get_attr":
-            found[node] = network.state[str(node.target)].detach()
-        elif is_constant(node, values):
-            args, kwargs = fx.node.map_arg((node.args, node.kwargs), found.__getitem__)
-            found[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+    found = evaluated(network, [node for node in needed_nodes(network) if is_constant(node, values)])
     return {node: _laid_out(node, value) for node, value in found.items()}
 
 

@@ -11,7 +11,7 @@ from torch import fx
 from everywindow.costing import crops_macs, window_macs
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Network, records
-from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, rule_for
+from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, may_save, rule_for
 from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Program, SharedStep, single
 
@@ -24,7 +24,8 @@ class Work:
     """One call, or one block of it.
 
     Attributes:
-        kind: ``"conv"``, ``"depthwise"``, ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
+        kind: ``"conv"``, ``"filtered"`` (convolutions for which there may be a faster routine), ``"depthwise"``,
+            ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
         macs: mult-adds.
         size: positions along an axis of the pieces that it makes, averaged over the axes.
         channels: channels that go into one output.
@@ -55,12 +56,13 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
     """A call on the shared values of a rectangle, block by block."""
     call = step.call
     kind, channels = _kind(call)
+    kind = "filtered" if kind == "conv" and may_save(call) else kind
     rows = program.places.rows(step.value)
     positions = prod(row.n for row in rows)
     made = prod(row.length for row in rows)
     features = _elements(step.node) // positions
     macs = window_macs(call) // positions
-    copied = sum(shared_elements(program, node) for node in step.how.copies)
+    copied = sum(shared_elements(program, node) for node in step.how.copies) + step.how.laid
     if step.how.moves is None:
         read = sum(shared_elements(program, node) for node in call.inputs)
         computes = kind != COPY or is_fresh(call.target)
@@ -78,19 +80,19 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
 
 def features_of(node: fx.Node, program: Program) -> int:
     """Values at one position of a shared value."""
-    record = single(records(program.network).values[node])
+    record = single(program.values[node])
     return _elements(node) // prod(record.axis(axis).n for axis in range(len(record.axes)))
 
 
 def shared_elements(program: Program, node: fx.Node) -> int:
     """Values that a shared value holds for all windows of the rectangle."""
-    record = single(records(program.network).values[node])
+    record = single(program.values[node])
     return features_of(node, program) * prod(row.length for row in program.places.rows(record))
 
 
 def rest_calls(program: Program) -> Iterator[Call]:
     """The calls on whole windows."""
-    values = records(program.network).values
+    values = program.values
     for node in program.rest:
         if "shape" in node.meta and any(values[source] is not None for source in node.all_input_nodes):
             yield Call(node, values)
@@ -115,7 +117,8 @@ def shared_peak(program: Program) -> int:
     peak = 0
     for step in program.steps:
         own = shared_elements(program, step.node) if is_fresh(step.node.target) or step.how.moves else 0
-        extra = sum(shared_elements(program, node) for node in step.how.copies) + _scratch(step, program)
+        extra = sum(shared_elements(program, node) for node in step.how.copies)
+        extra += step.how.laid + _scratch(step, program)
         held[step.node] = own
         peak = max(peak, sum(held.values()) + extra)
         for node in step.frees:
