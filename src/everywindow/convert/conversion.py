@@ -161,7 +161,9 @@ class _Conversion:
         return graph.node_copy(node, self._constant)
 
     def _finish(self, leaf: fx.Node) -> fx.Node:
-        """One output as a map of scores ``[N, K, *counts]``."""
+        """One output as a map of scores ``[N, K, *counts]``; what depends on weights alone stays as it is."""
+        if self.known.values[leaf] is None and "shape" in leaf.meta:
+            return self._constant(leaf)
         mapped = self.emit.values.get(leaf)
         layer = str(leaf.meta["layer"])
         if not isinstance(mapped, Mapped):

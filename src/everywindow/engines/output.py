@@ -27,10 +27,18 @@ def picked(outputs: Any, output: Output = None) -> Tensor:
         return outputs
     items: list[Any] = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
     names: list[Any] = list(outputs) if isinstance(outputs, Mapping) else list(range(len(items)))
-    wanted = names[0] if output is None and names else output
-    if wanted not in names:
+    found = _place(names, output, isinstance(outputs, Mapping))
+    if found is None:
         raise InputError("output", f"{output!r} is none of {names}", "give one of them")
-    return picked(items[names.index(wanted)])
+    return picked(items[found])
+
+
+def _place(names: list[Any], output: Output, keys: bool) -> int | None:
+    """Where an output stands; keys are told by their text, for a captured graph knows no other ones."""
+    if output is None:
+        return 0 if names else None
+    same = [at for at, name in enumerate(names) if (str(name) == str(output) if keys else name == output)]
+    return same[0] if same else None
 
 
 def score_vectors(scores: Tensor, batch: int) -> Tensor:

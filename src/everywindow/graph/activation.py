@@ -66,7 +66,7 @@ def _end(network: Network, output: int | str | None) -> Activation | None:
 
 def _leaf(outputs: Any, output: int | str | None) -> Any:
     if isinstance(outputs, Mapping):
-        return _leaf(outputs.get(next(iter(outputs)) if output is None else output), None)
+        return _leaf(outputs.get(next(iter(outputs)) if output is None else str(output)), None)
     if isinstance(outputs, tuple | list):
         index = output if isinstance(output, int) else 0
         return _leaf(outputs[index], None) if index < len(outputs) else None

@@ -54,7 +54,7 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
     """Note the batch norms whose running statistics are plain means; the graph holds a momentum of 0 for them."""
     cumulative = {
         name
-        for name, child in module.named_modules()
+        for name, child in module.named_modules(remove_duplicate=False)
         if isinstance(child, nn.modules.batchnorm._BatchNorm) and child.momentum is None
     }
     for node in graph.nodes:

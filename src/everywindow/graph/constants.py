@@ -44,7 +44,7 @@ def _constants(graph: fx.Graph) -> dict[fx.Node, None]:
     """The nodes that neither the image nor the size of the batch goes into, in order."""
     found: dict[fx.Node, None] = {}
     for node in graph.nodes:
-        computed = node.op == "call_function" and "shape" in node.meta and not is_random(node.target)
+        computed = node.op == "call_function" and "shape" in node.meta and not is_random(node)
         if node.op == "get_attr" or (computed and all(source in found for source in node.all_input_nodes)):
             found[node] = None
     return found

@@ -160,7 +160,7 @@ def _image(network: Network) -> Value:
 
 
 def _infer(node: fx.Node, values: Values, sized: set[fx.Node], axes: int) -> Value | tuple[Value, ...] | None:
-    if is_random(node.target):
+    if is_random(node):
         raise _refusal(node, f"{node.target} draws random numbers")
     if "shape" not in node.meta:
         sized.add(node)

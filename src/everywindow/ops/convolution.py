@@ -13,6 +13,7 @@ from everywindow.kernels import convolution as filtered
 from everywindow.kernels import saves, worthwhile
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
+from everywindow.ops.form import is_in_place
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
 from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.rule import (
@@ -42,6 +43,8 @@ class Convolution(Rule):
         if is_space(value.layout[1]):
             raise NotShared("a convolution takes a spatial axis as channels")
         refuse_batch(value.layout[1], "a convolution sums over")
+        if value.mapped and not is_in_place(value.layout):
+            raise NotShared("a convolution over a flattened map")
         ops = local_ops(call)
         value = replace(value, layout=(value.layout[0], feature_dim(call.shape[1]), *value.layout[2:]))
         return after_local(call, value, ops, {dim: _why(op) for dim, op in ops.items()}, call.shape)

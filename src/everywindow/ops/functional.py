@@ -13,6 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+REDUCTIONS: dict[str, Callable[..., Tensor]] = {
+    "mean": torch.ops.aten.mean.dim,
+    "sum": torch.ops.aten.sum.dim_IntList,
+    "amax": torch.ops.aten.amax.default,
+    "amin": torch.ops.aten.amin.default,
+}
+
 
 def window_counts(image: Tensor, window: Sequence[int], stride: Sequence[int]) -> list[int]:
     """Windows per axis of an image batch ``[N, C, *size]``."""
@@ -66,8 +73,16 @@ def every(x: Tensor, dim: int, step: int) -> Tensor:
 
 
 def box_sum(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
-    """Sum over the taps of a kernel along one dimension."""
-    return box_reduce(torch.add, x, dim, kernel, dilation, stride)
+    """Sum over the taps of a kernel along one dimension, see :func:`wide`."""
+    return box_reduce(torch.add, wide(x), dim, kernel, dilation, stride)
+
+
+def wide(x: Tensor) -> Tensor:
+    """What sums of it are added up in, as torch does: half precisions in float32, the rest in its own dtype.
+
+    Whoever sums brings the final result back.
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def box_max(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:
@@ -94,13 +109,14 @@ def average_pool(
             farther out is neither added nor counted.
         divisor: divide by this in place of the count.
     """
+    dtype = x.dtype
     for (dim, kernel, dilation, stride, low, high), counted in zip(axes, counted_padding, strict=True):
         length = x.shape[dim]
         x = box_sum(pad(x, [(dim, low, high)], 0.0), dim, kernel, dilation, stride)
         if divisor is None:
             count = _tap_count(x.shape[dim], length, (kernel, dilation, stride, low), counted, x)
             x = x / count.reshape([-1] + [1] * (x.ndim - 1 - dim))
-    return x if divisor is None else x / divisor
+    return (x if divisor is None else x / divisor).to(dtype)
 
 
 def _tap_count(outputs: int, length: int, op: Sequence[int], counted: Sequence[int], like: Tensor) -> Tensor:
@@ -112,12 +128,17 @@ def _tap_count(outputs: int, length: int, op: Sequence[int], counted: Sequence[i
     return inside.sum(1).to(like.dtype)
 
 
-def window_reduce(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int], kind: str) -> Tensor:
+def window_reduce(
+    x: Tensor, features: Sequence[int], axes: Sequence[Sequence[int]], counts: Sequence[int], kind: str
+) -> Tensor:
     """Mean, sum, largest or smallest value over each window, axis by axis.
 
     ``axes`` holds per axis ``(dim, positions in the window, dilation, step between windows)``; the axes stay
-    where they are, with one position per window.
+    where they are, with one position per window. ``features`` are dimensions that are reduced beside them, to size 1.
     """
+    dtype = x.dtype
+    if features:
+        x = REDUCTIONS[kind](wide(x), list(features), True)
     for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
         if kind == "amin":
             x = box_reduce(torch.minimum, x, dim, kernel, dilation, step)
@@ -127,7 +148,7 @@ def window_reduce(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int
             x = box_sum(x, dim, kernel, dilation, step)
         x = x.narrow(dim, 0, count)
         x = x / kernel if kind == "mean" else x
-    return x
+    return x.to(dtype)
 
 
 def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:

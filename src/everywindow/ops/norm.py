@@ -37,9 +37,9 @@ class BatchNorm(Unchanged):
             first = emit.call(_first, node)
             return (replace(mapped, node=first, value=value),)
         path = _module_path(call)
-        if path is None:
+        if path is None or _settings(call) != _settings(_layer_proper(call, path)):
             return emit_verbatim(call, emit, mapped, value)
-        node = emit.module(path, emit.modules.get(path) or _module(call, mapped), mapped.node)
+        node = emit.module(path, emit.modules.get(path) or _module(call), mapped.node)
         node.meta["fresh"] = True
         return replace(mapped, node=node)
 
@@ -78,13 +78,22 @@ def _module_path(call: Call) -> str | None:
     return path or None
 
 
-def _module(call: Call, mapped: Mapped) -> nn.Module:
+def _layer_proper(call: Call, path: str) -> Call:
+    """Of the calls with the same statistics the module's own; where there is none, the first one."""
+    users = [Call(node, call.values) for node in call["running_mean"].users if node.target is call.target]
+    return next((user for user in users if user.layer == path), users[0])
+
+
+def _settings(call: Call) -> tuple[type[nn.Module], float, float | None]:
+    """What is to be said of a batch norm module: its kind by the number of dimensions, epsilon, momentum."""
+    kind = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(len(call.shape), nn.BatchNorm1d)
+    return kind, call["eps"], None if call.node.meta.get("cumulative") else call["momentum"]
+
+
+def _module(call: Call) -> nn.Module:
     """A batch norm module for the map's number of dimensions; its tensors are put in by the convert room."""
-    rank = len(mapped.value.layout)
-    kind = {4: nn.BatchNorm2d, 5: nn.BatchNorm3d}.get(rank, nn.BatchNorm1d)
-    affine = call["weight"] is not None
-    momentum = None if call.node.meta.get("cumulative") else call["momentum"]
-    return kind(1, eps=call["eps"], momentum=momentum, affine=affine)
+    kind, eps, momentum = _settings(call)
+    return kind(1, eps=eps, momentum=momentum, affine=call["weight"] is not None)
 
 
 class FeatureNorm(Unchanged):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from everywindow.geometry import Dim, Value, has_batch, is_space, joined_spent, space_axes
+from everywindow.geometry import Dim, Value, feature_dim, has_batch, is_space, joined_spent, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
 from everywindow.ops.places import NOTHING, Environment, Places, Step, Unchanged, passed_on, verbatim
@@ -39,16 +40,20 @@ class Pointwise(Unchanged):
     lays_out = True
     """Whether constants are broadcast as they stand."""
 
-    def infer(self, call: Call) -> Value:
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = self._value(call)
+        return (value,) * len(call.shapes) if _is_several(call) else value
+
+    def _value(self, call: Call) -> Value:
         values = self._values(call)
         rank = len(call.shape)
-        joined = join_records([_aligned(value, rank) for value in values])
+        joined = _widened(join_records([_aligned(value, rank) for value in values]), call)
         return with_varying(call, joined) if self.lays_out and is_in_place(joined.layout) else joined
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         return verbatim(call, places, after, laid_out(call, places, after) if self.lays_out else NOTHING)
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         plain = self._plain_values(call)
         inputs = [emit.plain(emit.mapped(node), value) for node, value in zip(call.inputs, plain, strict=True)]
         inputs = emit.aligned(inputs)
@@ -58,7 +63,10 @@ class Pointwise(Unchanged):
         first = call.node.all_input_nodes[0]
         alike = all(source.meta.get("dtype") == call.node.meta["dtype"] for source in call.node.all_input_nodes)
         node.meta["fills_first"] = alike and first in call.inputs and shape_of(first) == call.shape
-        return replace(inputs[0], node=node, value=self.infer(call))
+        made = replace(inputs[0], node=node, value=self._value(call))
+        if not _is_several(call):
+            return made
+        return tuple(replace(made, node=emit.call(operator.getitem, node, index)) for index in range(len(call.shapes)))
 
     def _values(self, call: Call) -> list[Value]:
         """The inputs' records as windows share them; as :meth:`_plain_values` inside a flattened map."""
@@ -76,12 +84,22 @@ class Pointwise(Unchanged):
         return [plain_value(value, VARIES) for value in values]
 
 
+def _is_several(call: Call) -> bool:
+    return isinstance(call.node.meta["shape"], list)
+
+
 def _aligned(value: Value, rank: int) -> Value:
     """The record with dimensions of size 1 in front, as broadcasting adds them."""
     missing = rank - len(value.layout)
     if missing and value.mapped and not is_in_place(value.layout):
         raise NotShared("a flattened map is broadcast to more dimensions")
     return replace(value, layout=((),) * missing + value.layout) if missing else value
+
+
+def _widened(value: Value, call: Call) -> Value:
+    """The record with features where a constant makes a dimension of size 1 longer."""
+    sizes = zip(value.layout, call.shape, strict=True)
+    return replace(value, layout=tuple(dim or feature_dim(size) for dim, size in sizes))
 
 
 def join_records(values: list[Value]) -> Value:
@@ -184,7 +202,7 @@ class Prelu(Pointwise):
         before = call.value(call.inputs[0])
         if before.mapped and not is_in_place(before.layout) and len(before.layout) > 2:
             raise NotShared("PReLU over a flattened map")
-        value = super().infer(call)
+        value = self._value(call)
         if value.mapped and not is_in_place(value.layout) and shape_of(call["weight"])[0] > 1:
             raise NotShared("PReLU over a flattened map")
         return value

@@ -27,7 +27,7 @@ class Pooling(Rule):
 
 
 class MaxPooling(Pooling):
-    """Max pooling; the map is padded with minus infinity."""
+    """Max pooling; the map is padded with the smallest value of its dtype."""
 
     targets = overloads("max_pool1d.default max_pool2d.default max_pool3d.default")
 
@@ -35,7 +35,7 @@ class MaxPooling(Pooling):
         mapped = emit.mapped(call.inputs[0])
         ops = local_ops(call, len(mapped.value.layout))
         placed = place(mapped, ops, emit)
-        node = self._native(call, emit, mapped.node, placed) or _boxes(emit, mapped.node, placed)
+        node = self._native(call, emit, mapped.node, placed) or _boxes(call, emit, mapped.node, placed)
         return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
@@ -64,9 +64,9 @@ class MaxPooling(Pooling):
         )
 
 
-def _boxes(emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+def _boxes(call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
     amounts = [(dim, op.low, op.high) for dim, op in placed.items()]
-    x = emit.call(fn.pad, x, amounts, float("-inf"))
+    x = emit.call(fn.pad, x, amounts, _smallest(call))
     for dim, op in placed.items():
         x = emit.call(fn.box_max, x, dim, op.kernel, op.dilation, op.stride)
     return x
@@ -75,12 +75,24 @@ def _boxes(emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
 def _pooled(call: Call, places: Places, after: Value, ops: LocalOps, apply: Callable[[Tensor], Tensor]) -> Step:
     """The largest value of each box, on shared values."""
     source = call.inputs[0]
-    moves = places.moves(call.value(source), after, ops)
+    moves, fill = places.moves(call.value(source), after, ops), _smallest(call)
 
     def run(environment: Environment) -> Tensor:
-        return moves.run(environment[source], float("-inf"), apply)
+        return moves.run(environment[source], fill, apply)
 
     return Step(run, moves)
+
+
+def _smallest(call: Call) -> float:
+    """What a maximum passes over: minus infinity, or the smallest integer."""
+    dtype: torch.dtype = call.inputs[0].meta["dtype"]
+    return float("-inf") if dtype.is_floating_point else float(torch.iinfo(dtype).min)
+
+
+def _refuse_integers(call: Call) -> None:
+    """Raise NotShared where torch's mean drops the fraction."""
+    if not call.inputs[0].meta["dtype"].is_floating_point:
+        raise NotShared("a mean of integers is rounded")
 
 
 def _sums(
@@ -111,10 +123,10 @@ def _sums(
     def run(environment: Environment) -> Tensor:
         total = moves.run(environment[source], 0.0, apply)
         if divisor is not None:
-            return total / divisor
+            total = total / divisor
         for dim, share in shares:
             total = total / share.to(total).reshape([-1] + [1] * (total.ndim - 1 - dim))
-        return total
+        return total.to(environment[source].dtype)
 
     return Step(run, moves)
 
@@ -136,6 +148,10 @@ class AveragePooling(Pooling):
     """Average pooling; the divisor counts what the original counts."""
 
     targets = overloads("avg_pool1d.default avg_pool2d.default avg_pool3d.default")
+
+    def infer(self, call: Call) -> Value:
+        _refuse_integers(call)
+        return super().infer(call)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])
@@ -198,13 +214,14 @@ class AdaptivePooling(Rule):
     kind = "mean"
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        _refuse_integers(call)
         return self._value(call)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         mapped = emit.mapped(call.inputs[0])
         bins, whole = self._split(call)
         value = after_local(call, mapped.value, bins, dict.fromkeys(bins, ""), call.shape)
-        node = self._binned(emit, mapped.node, place(mapped, bins, emit)) if bins else mapped.node
+        node = self._binned(call, emit, mapped.node, place(mapped, bins, emit)) if bins else mapped.node
         mapped = replace(mapped, node=node, value=value, extents=extents_after(mapped, bins, emit))
         return replace(reduced_map(emit, mapped, whole, self.kind, keepdim=True), value=self._value(call))
 
@@ -234,7 +251,7 @@ class AdaptivePooling(Rule):
                 bins[dim] = _bin(source[dim], shape[dim], layout[dim])
         return bins, whole
 
-    def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+    def _binned(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
         axes = [(dim, op.kernel, op.dilation, op.stride, 0, 0) for dim, op in placed.items()]
         return emit.call(fn.average_pool, x, axes, [(0, 0)] * len(axes), None)
 
@@ -269,8 +286,8 @@ class AdaptiveMaxPooling(AdaptivePooling):
         pooled = _pooled(call, places, after, bins, apply)
         return Step(lambda environment: (pooled.run(environment),), pooled.moves)
 
-    def _binned(self, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
-        return _boxes(emit, x, placed)
+    def _binned(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
+        return _boxes(call, emit, x, placed)
 
 
 def _axes(call: Call) -> int:

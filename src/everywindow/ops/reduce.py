@@ -107,11 +107,11 @@ def reduced_map(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str, k
     spatial = [dim for dim in dims if _only_space(layout[dim])]
     features = [dim for dim in dims if dim not in spatial]
     final = reduced_value(mapped.value, dims, keepdim)
-    if features:
-        at = [physical_dim(layout, dim) for dim in features]
-        mapped = replace(mapped, node=emit.call(_OVERLOADS[kind], mapped.node, at, True))
+    at = [physical_dim(layout, dim) for dim in features]
     if spatial:
-        mapped = _windows_reduced(emit, mapped, spatial, kind)
+        mapped = _windows_reduced(emit, mapped, at, spatial, kind)
+    elif features:
+        mapped = replace(mapped, node=emit.call(fn.REDUCTIONS[kind], mapped.node, at, True))
     in_place = is_in_place(layout)
     left = tuple(
         () if dim in features or dim in spatial else atoms
@@ -121,23 +121,19 @@ def reduced_map(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str, k
     return emit.rearranged(mapped, rearrangement(left, final.layout), final)
 
 
-def _windows_reduced(emit: Emitter, mapped: Mapped, dims: Sequence[int], kind: str) -> Mapped:
-    """Each window's own value along some spatial dimensions, which leave the map for the batch."""
+def _windows_reduced(emit: Emitter, mapped: Mapped, features: Sequence[int], dims: Sequence[int], kind: str) -> Mapped:
+    """Each window's own value along some spatial dimensions, which leave the map for the batch.
+
+    ``features`` are physical dimensions that are reduced with them.
+    """
     layout = mapped.value.layout
     axes = space_axes([layout[dim] for dim in dims])
     at = [axis_dim(layout, axis) for axis in axes]
     boxes = [(dim, *emit.window_steps(mapped, axis)) for dim, axis in zip(at, axes, strict=True)]
     counts = emit.counts(axes)
-    node = emit.call(fn.window_reduce, mapped.node, boxes, counts, kind)
+    node = emit.call(fn.window_reduce, mapped.node, features, boxes, counts, kind)
     node = emit.call(fn.windows_to_batch, node, [(dim, 1) for dim in at], counts)
     return emit.into_batch(mapped, axes, node, mapped.value)
 
 
 _KINDS = {"max": "amax", "min": "amin"}
-
-_OVERLOADS = {
-    "mean": torch.ops.aten.mean.dim,
-    "sum": torch.ops.aten.sum.dim_IntList,
-    "amax": torch.ops.aten.amax.default,
-    "amin": torch.ops.aten.amin.default,
-}

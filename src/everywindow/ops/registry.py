@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import fx
 
 from everywindow.ops.convolution import Convolution
 from everywindow.ops.linear import Linear, MatrixProduct
@@ -14,7 +15,7 @@ from everywindow.ops.opaque import Attention, Creation, Einsum, Expansion, Index
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
 from everywindow.ops.reduce import Extremum, Reduction
-from everywindow.ops.rule import Rule
+from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape
 from everywindow.ops.upsample import NearestUpsampling
@@ -75,7 +76,14 @@ def rule_for(target: Any) -> Rule | None:
     return None
 
 
-def is_random(target: Any) -> bool:
-    """Whether an overload draws random numbers and no rule knows when it does not."""
-    tags = getattr(target, "tags", ())
-    return torch.Tag.nondeterministic_seeded in tags and target not in _by_target()
+def is_random(node: fx.Node) -> bool:
+    """Whether a call draws random numbers and no rule knows when it does not."""
+    tags = getattr(node.target, "tags", ())
+    if torch.Tag.nondeterministic_seeded not in tags or node.target in _by_target():
+        return False
+    arguments = Call(node, {}).arguments
+    return not any(arguments.get(name) == 0 for name in _AT_REST)
+
+
+_AT_REST = ("train", "training", "dropout", "dropout_p")
+"""Arguments of calls that draw random numbers only in training, as recurrent layers do; one that is 0 says so."""

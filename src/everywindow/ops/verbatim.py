@@ -111,7 +111,7 @@ def _dims(call: Call, rank: int) -> list[int]:
     if "channel_shuffle" in _name(call):
         return [1]
     given = call.arguments.get("dim", call.arguments.get("dims"))
-    if given is None or given == []:
+    if given is None or (given == [] and _name(call) != "flip"):
         return list(range(rank))
     listed = [given] if isinstance(given, int) else list(given)
     return [normal_dim(dim, rank) for dim in listed]

@@ -78,6 +78,8 @@ def _refold(node: fx.Node, values: Mapping[fx.Node, Any]) -> Refold | None:
         return None
     in_memory: list[Atom] = [atom for dim in _by_axis(spaces, before) for atom in before.layout[dim]]
     in_memory += _features(vector)
+    if sorted(in_memory, key=repr) != sorted(vector, key=repr):
+        return None
     sizes = tuple(atom.size if isinstance(atom, Feature) else before.axis(atom.axis).n for atom in vector)  # type: ignore[union-attr]
     columns = tuple(vector.index(atom) for atom in in_memory)
     return Refold(node, source, (0, *_by_axis(spaces, before), *others), weights, sizes, columns)
