@@ -7,13 +7,14 @@ import pickle
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import everywindow as ew
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.tuning import Tuner
-from oracle import crops, relative_difference
+from oracle import TOLERANCE, crops, relative_difference
+from trial_weights import noise
 
 PADDED = nn.Sequential(
     nn.Conv2d(1, 4, 3, stride=2, padding=1),
@@ -201,3 +202,47 @@ def test_the_tuner_ends_on_the_fastest_setting() -> None:
         batch, memory_format = tuner.next()
         tuner.record((batch, memory_format), speed[batch] * (1.5 if memory_format == "channels_last" else 1.0))
     assert tuner.next() == tuner.best == (16, "channels_last")
+
+
+class _ReadsMemory(nn.Module):
+    """Takes features in the order of the memory, or asks for it, as code may that was written for one order."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.a, self.h, self.how = nn.Conv2d(2, 3, 3), nn.Linear(126, 3), how
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        if self.how == "as_strided":
+            return self.h(y.as_strided((x.shape[0], 126), (126, 1)))
+        return self.h((y if y.is_contiguous() else y * 3).flatten(1))
+
+
+@pytest.mark.parametrize("how", ["as_strided", "is_contiguous"])
+@pytest.mark.parametrize("mode", ["crops", "exact"])
+def test_code_that_reads_the_order_of_the_memory_gets_the_usual_one(how: str, mode: str) -> None:
+    torch.manual_seed(0)
+    module = _ReadsMemory(how).double().eval()
+    image = noise((1, 2, 40, 40), 3)[0]
+    expected = crops(module, image, (9, 8), (1, 1))
+    for _ in range(2):
+        scores = ew.scan(module, image, window=(9, 8), stride=1, mode=mode, progress=False).scores
+        assert relative_difference(scores, expected) <= TOLERANCE[torch.float64]
+
+
+def test_the_plan_knows_the_limit_of_memory() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, stride=2), nn.ReLU()]
+    module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(160, 3)).double().eval()
+    image = noise((1, 2, 70, 64), 3)[0]
+    plans = [
+        ew.scan(module, image, window=(9, 8), stride=1, memory=memory, progress=False).plan
+        for memory in (40_000, 4_000_000, None)
+    ]
+    predicted = [plan.predicted_seconds for plan in plans]
+    assert plans[0].engine == "crops"  # a thousand rectangles, each with all calls for itself
+    assert "too little" in plans[0].reason
+    assert plans[2].engine == "exact"
+    assert predicted[1] is not None
+    assert predicted[2] is not None
+    assert predicted[1] > predicted[2]

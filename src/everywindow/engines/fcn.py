@@ -41,7 +41,7 @@ def run_fcn(
     """
     grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
     tiles = _tiles(fcn, grid, seen, limit, pixels.element_size())
-    formats = tuple(reversed(memory_formats(len(grid.window))))
+    formats = _formats(len(grid.window), pixels)
     key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
     tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
     scores: Tensor | None = None
@@ -64,6 +64,13 @@ def run_fcn(
             bar.update(part[0].numel())
     assert scores is not None
     return scores.clone(), tiles, setting[1]
+
+
+def _formats(axes: int, pixels: Tensor) -> tuple[str, ...]:
+    """The memory formats worth trying: chains of calls run in bands in one of them alone."""
+    formats = tuple(reversed(memory_formats(axes)))
+    banded = axes == 2 and pixels.dtype == torch.float32 and pixels.device.type == "cpu"
+    return formats[:1] if banded else formats
 
 
 def _tiles(

@@ -85,7 +85,7 @@ def run(
         progress,
     )
     started = time.perf_counter()
-    choice = choose(prepared, grid, mode)
+    choice = choose(prepared, grid, mode, job.limit)
     planned = time.perf_counter()
     engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
     with quiet_tf32():

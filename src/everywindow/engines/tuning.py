@@ -32,6 +32,8 @@ class Tuner:
     largest: int
     grows: bool = True
     rates: dict[Setting, list[float]] = field(default_factory=dict)
+    trusted: set[str] = field(default_factory=lambda: {"contiguous"})
+    """Memory formats in which the network is known to give the same scores."""
 
     def next(self) -> Setting:
         """The setting to use for the next batch."""
