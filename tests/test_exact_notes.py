@@ -117,7 +117,7 @@ def test_rates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_rates_between_the_measured_ones() -> None:
     table = {"4": {"1": 1e9, "4": 2e9}, "64": {"1": 4e9, "4": 8e9}}
-    known = rates.Rates(table, table, table, moved=1e9, near=1e9, gathered=1e9, call=0.0)
+    known = rates.Rates(table, table, table, table, moved=1e9, near=1e9, gathered=1e9, call=0.0)
 
     def seconds(channels: int, size: float) -> float:
         return known.seconds(Work("conv", 10**9, size, channels, 0))

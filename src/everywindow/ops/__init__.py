@@ -2,11 +2,11 @@
 
 from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
-from everywindow.ops.blocks import CHUNK, settled, windows_of
+from everywindow.ops.blocks import CHUNK, features_last, settled, windows_of
 from everywindow.ops.convolution import Convolution, may_save
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
-from everywindow.ops.functional import spread, windows_to_batch
+from everywindow.ops.functional import spread, wide, windows_to_batch
 from everywindow.ops.heads import window_linear
 from everywindow.ops.opaque import layout_by_shape
 from everywindow.ops.places import Environment, Places, Rows, Step
@@ -42,6 +42,7 @@ __all__ = [
     "axis_dim",
     "changes",
     "emit_overload",
+    "features_last",
     "fills_first",
     "is_fresh",
     "is_in_place",
@@ -53,6 +54,7 @@ __all__ = [
     "settled",
     "shape_of",
     "spread",
+    "wide",
     "window_linear",
     "windows_of",
     "windows_to_batch",

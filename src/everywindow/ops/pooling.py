@@ -13,7 +13,7 @@ from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
 from everywindow.ops.places import Environment, Places, Step
-from everywindow.ops.reduce import reduced_map, reduced_value
+from everywindow.ops.reduce import reduced_map, reduced_value, sum_divisor
 from everywindow.ops.rule import Call, NotShared, Rule, numbers, overloads, shape_of
 
 
@@ -230,6 +230,12 @@ class AdaptivePooling(Rule):
         if whole:
             raise NotShared("it takes whole windows")
         return self._shared_bins(call, places, after, bins)
+
+    def sums(self, call: Call) -> int | None:
+        axes = _axes(call)
+        if self.kind != "mean" or any(size != 1 for size in call.shape[-axes:]):
+            return None
+        return sum_divisor(call, self._split(call)[1], self.kind)
 
     def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
         return _sums(call, places, after, bins, lambda op, n: [op.kernel] * op.output_length(n), None)

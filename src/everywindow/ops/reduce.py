@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import torch
 
@@ -35,6 +36,20 @@ class Reduction(Rule):
         if space_axes([value.layout[dim] for dim in _dims(call)]):
             raise NotShared("it takes whole windows")
         return verbatim(call, places, after)
+
+    def sums(self, call: Call) -> int | None:
+        kind = call.target._schema.name.removeprefix("aten::")
+        return sum_divisor(call, _dims(call), kind) if kind in ("mean", "sum") else None
+
+
+def sum_divisor(call: Call, dims: Sequence[int], kind: str) -> int | None:
+    """What a window's sum is divided by, where the call sums or averages all its positions and nothing else."""
+    value, dtype = call.value(call.inputs[0]), call.inputs[0].meta["dtype"]
+    spatial = [dim for dim, atoms in enumerate(value.layout) if space_axes((atoms,))]
+    whole = len(value.mapped) == len(value.axes) and is_in_place(value.layout) and sorted(dims) == spatial
+    if not whole or not dtype.is_floating_point or call.node.meta["dtype"] != dtype:
+        return None
+    return prod(value.axis(axis).n for axis in value.mapped) if kind == "mean" else 1
 
 
 class Extremum(Reduction):

@@ -160,6 +160,10 @@ class Rule:
         """
         raise NotShared("it takes whole windows")
 
+    def sums(self, call: Call) -> int | None:
+        """What the sum over all positions of a window is divided by; None where the call is no such sum."""
+        return None
+
     def macs(self, call: Call) -> int:
         """Mult-adds of the call for one window; 0 where nothing is multiplied and added up."""
         return 0

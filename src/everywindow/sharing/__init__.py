@@ -2,7 +2,8 @@
 
 from everywindow.costing import window_macs
 from everywindow.sharing.kept import program_for
-from everywindow.sharing.program import Ends, Program, SharedStep, build, constants, positions_share
+from everywindow.sharing.program import Ends, Program, SharedStep, build, positions_share
+from everywindow.sharing.weights import constants
 from everywindow.sharing.work import (
     Work,
     exact_macs,

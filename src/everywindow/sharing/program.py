@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import Batch, Reason, Value, per_axis
-from everywindow.graph import VIEWS, Network, evaluated, last_uses, needed_for, needed_nodes, output_nodes, records
+from everywindow.graph import VIEWS, Network, last_uses, needed_for, needed_nodes, output_nodes, records
 from everywindow.ops import (
     IN_PLACE,
     Call,
@@ -30,10 +30,10 @@ from everywindow.ops import (
     windows_of,
 )
 from everywindow.sharing.refold import Refold, refolded, refolds
+from everywindow.sharing.sums import WindowSum, window_sums
+from everywindow.sharing.weights import is_constant
 
 aten = torch.ops.aten
-
-KERNEL_USERS = (aten.conv2d.default, aten.conv2d.padding)
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class Program:
         stride: pixels between them.
         steps: the calls on shared values, in order.
         frontier: shared values that are taken apart into windows.
+        sums: calls whose windows are added up from shared values.
         rest: the calls on batches of windows, in order.
         ends: where sharing ends; None where all is shared.
         places: where shared values lie.
@@ -92,6 +93,7 @@ class Program:
     stride: tuple[int, ...]
     steps: tuple[SharedStep, ...]
     frontier: tuple[fx.Node, ...]
+    sums: tuple[WindowSum, ...]
     rest: tuple[fx.Node, ...]
     ends: Ends | None
     places: Places
@@ -101,14 +103,15 @@ class Program:
     def shared(
         self, image: Tensor, constants: Mapping[fx.Node, Any], after_each: Callable[[], None] = lambda: None
     ) -> dict[fx.Node, Any]:
-        """The frontier's values for the pixels ``[C, *size]`` of the rectangle; ``after_each`` call is called."""
+        """What :meth:`scored` takes, from the pixels ``[C, *size]`` of the rectangle; ``after_each`` call is called."""
         environment: dict[fx.Node, Any] = {**constants, self.network.image: self._image(image)}
         for step in self.steps:
             environment[step.node] = step.how.run(environment)
             for node in step.frees:
                 del environment[node]
             after_each()
-        return {node: settled(environment[node], self._rows(node)[1]) for node in self.frontier}
+        found = {node: settled(environment[node], self._rows(node)[1]) for node in self.frontier}
+        return found | {one.node: self._summed(one, environment[one.source]) for one in self.sums}
 
     def constants(self, known: Mapping[fx.Node, Any]) -> dict[fx.Node, Any]:
         """The network's constants as :meth:`scored` takes them."""
@@ -131,9 +134,14 @@ class Program:
         environment: dict[fx.Node, Any] = {**constants}
         for node in self.frontier:
             environment[node] = self._windows(node, shared[node], members)
+        for one in self.sums:
+            environment[one.node] = one.windows(shared[one.node], members)
         vectors = {refold.flatten: refold for refold in self.refolds}
+        summed = {one.node for one in self.sums}
         for node in self.rest:
-            if _asks_batch(node, self.values):
+            if node in summed:
+                pass
+            elif _asks_batch(node, self.values):
                 environment[node] = len(members)
             elif node in vectors:
                 environment[node] = vectors[node].vector(environment[vectors[node].source])
@@ -154,6 +162,10 @@ class Program:
     def _windows(self, node: fx.Node, value: Tensor, members: Tensor) -> Tensor:
         rows, dims = self._rows(node)
         return windows_of(value, dims, self.places.tables(rows, value.device), members)
+
+    def _summed(self, one: WindowSum, value: Tensor) -> Tensor:
+        rows, dims = self._rows(one.source)
+        return one.of(value, dims, self.places.tables(rows, value.device))
 
     def _rows(self, node: fx.Node) -> tuple[Rows, list[int]]:
         """Where the positions of a shared value lie, and its spatial dimensions."""
@@ -183,16 +195,19 @@ class _Builder:
         for node in calls:
             self._consider(node)
         rest = tuple(node for node in calls if node not in self.shared)
-        frontier = self._frontier(rest)
-        reached = needed_for(frontier)
+        sums = window_sums(rest, self.shared, self.values)
+        frontier = self._frontier([node for node in rest if node not in {one.node for one in sums}])
+        kept = dict.fromkeys([*frontier, *(one.source for one in sums)])
+        reached = needed_for(kept)
         steps = [node for node in self.done if node in reached]
         return Program(
             self.network,
             self.values,
             self.places.windows,
             self.places.stride,
-            self._with_frees(steps, frontier),
+            self._with_frees(steps, kept),
             frontier,
+            sums,
             rest,
             self.ends,
             self.places,
@@ -240,9 +255,9 @@ class _Builder:
         asked += [leaf for leaf in output_nodes(self.network) if leaf in self.shared]
         return tuple(dict.fromkeys(asked))
 
-    def _with_frees(self, steps: Sequence[fx.Node], frontier: Sequence[fx.Node]) -> tuple[SharedStep, ...]:
+    def _with_frees(self, steps: Sequence[fx.Node], kept: Iterable[fx.Node]) -> tuple[SharedStep, ...]:
         last = last_uses(steps)
-        kept = set(frontier)
+        kept = set(kept)
         order = {node: index for index, node in enumerate(self.done, start=1)}
         return tuple(
             SharedStep(
@@ -300,33 +315,6 @@ def _require_shareable(value: Value | None) -> None:
         raise NotShared("it flattens the window's positions")
     if not value.layout or value.layout[0] != (Batch(),):
         raise NotShared("the batch is not the first dimension")
-
-
-def is_constant(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:
-    """Whether a node is a weight, or computed from weights and numbers alone."""
-    if node.op == "get_attr":
-        return True
-    return (
-        node.op == "call_function"
-        and values[node] is None
-        and "shape" in node.meta
-        and all(is_constant(source, values) for source in node.all_input_nodes)
-    )
-
-
-def constants(network: Network) -> dict[fx.Node, Any]:
-    """Weights, and what is computed from them alone, on the weights' device; kernels lie as they run fastest."""
-    values = records(network).values
-    found = evaluated(network, [node for node in needed_nodes(network) if is_constant(node, values)])
-    return {node: _laid_out(node, value) for node, value in found.items()}
-
-
-def _laid_out(node: fx.Node, value: Any) -> Any:
-    """A kernel of a convolution with its channels last."""
-    kernel = isinstance(value, Tensor) and any(
-        user.target in KERNEL_USERS and user.args[1] is node for user in node.users if user.op == "call_function"
-    )
-    return value.contiguous(memory_format=torch.channels_last) if kernel and value.ndim == 4 else value
 
 
 def _asks_batch(node: fx.Node, values: Mapping[fx.Node, Any]) -> bool:

@@ -123,12 +123,14 @@ def shared_peak(program: Program) -> int:
         peak = max(peak, sum(held.values()) + extra)
         for node in step.frees:
             held.pop(node, None)
-    return max(peak, sum(held.values()))
+    along = max((2 * shared_elements(program, one.source) for one in program.sums), default=0)
+    return max(peak, sum(held.values()) + along)
 
 
 def frontier_elements(program: Program) -> int:
-    """Values that are kept to be taken apart into windows."""
-    return sum(shared_elements(program, node) for node in program.frontier)
+    """Values that are kept to be taken apart into windows, and sums of windows."""
+    kept = sum(shared_elements(program, node) for node in program.frontier)
+    return kept + prod(program.windows) * sum(_elements(one.node) for one in program.sums)
 
 
 def rest_peak(program: Program) -> int:
