@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,12 +153,22 @@ class _Runner:
         return torch.func.functional_call(self._module, weights, (batch,)) if weights else self._module(batch)
 
 
+_TF32 = threading.Lock()
+_quiet: list[tuple[bool, bool]] = []
+"""The settings before the first of the scans that run now; one entry for each of them."""
+
+
 @contextmanager
 def quiet_tf32() -> Iterator[None]:
-    """No TF32 in matrix products and convolutions while inside."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    """No TF32 in matrix products and convolutions while inside, whatever other threads enter and leave meanwhile."""
+    with _TF32:
+        now = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        _quiet.append(_quiet[0] if _quiet else now)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+        with _TF32:
+            before = _quiet.pop()
+            if not _quiet:
+                torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -11,7 +11,7 @@ from torch import nn
 
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import Reason
-from everywindow.graph import Network, captured, precision, records
+from everywindow.graph import Network, captured, precision, records, using
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def prepare(
     coarser = torch.finfo(wanted[1]).eps > torch.finfo(own_dtype).eps
     original = module if coarser else None
     if wanted != (own_device, own_dtype):
-        module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
+        with using(module):
+            module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
     started = time.perf_counter()
     try:
         network: Network | None = captured(module, window, channels)

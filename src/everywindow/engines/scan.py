@@ -25,7 +25,7 @@ from everywindow.engines.prepare import Prepared, default_stride, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict, WindowGrid
-from everywindow.graph import evaluating, records
+from everywindow.graph import evaluating, records, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -88,7 +88,7 @@ def run(
     choice = choose(prepared, grid, mode, job.limit)
     planned = time.perf_counter()
     engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
-    with quiet_tf32():
+    with using(prepared.module), quiet_tf32():
         finished = engine(job, choice)
         seconds = time.perf_counter() - planned
         notes = finished.plan.notes + _notes(job, choice, finished)

@@ -45,7 +45,7 @@ class Tuner:
     @property
     def best(self) -> Setting:
         """The fastest setting so far."""
-        measured = {setting: _rate(rates) for setting, rates in self.rates.items() if rates}
+        measured = {setting: _rate(rates) for setting, rates in list(self.rates.items()) if rates}
         return max(measured, key=measured.__getitem__) if measured else (self.start, self.formats[0])
 
     def record(self, setting: Setting, items_per_second: float) -> None:

@@ -4,7 +4,7 @@ from everywindow.graph.activation import Activation, final_activation
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
-from everywindow.graph.evaluating import evaluating, precision
+from everywindow.graph.evaluating import evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
@@ -30,4 +30,5 @@ __all__ = [
     "precision",
     "records",
     "refresh",
+    "using",
 ]

@@ -17,8 +17,9 @@ def program_for(
     """:func:`build`, once for each rectangle, stride and number of shared calls."""
     kept: dict[_Key, Program] = network.kept.setdefault("programs", {})
     key = (windows, stride, share)
-    if key not in kept:
+    program = kept.get(key)
+    if program is None:
         if len(kept) >= MOST_PROGRAMS:
             kept.clear()
-        kept[key] = build(network, windows, stride, share)
-    return kept[key]
+        program = kept[key] = build(network, windows, stride, share)
+    return program
