@@ -94,7 +94,7 @@ def test_bands_give_the_whole(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(("channels", "taps"), [(64, 3), (128, 3), (192, 3), (256, 3), (512, 3), (48, 4), (48, 5)])
 def test_filtering_rounds_about_as_direct_sums_do(channels: int, taps: int) -> None:
-    x = _map(1, channels, 32 + taps - 1, 32 + taps - 1, dtype=torch.float32).relu()
+    x = _map(1, channels, 80 + taps - 1, 80 + taps - 1, dtype=torch.float32).relu()
     weight = _map(64 if channels < 256 else 256, channels, taps, taps, dtype=torch.float32, seed=1)
     assert saves(x, weight, (1, 1), (1, 1), 1)
     with torch.no_grad():
@@ -107,7 +107,7 @@ def test_filtering_rounds_about_as_direct_sums_do(channels: int, taps: int) -> N
 
 
 def test_what_is_not_filtered() -> None:
-    x, weight = _map(1, 64, 40, 40, dtype=torch.float32), _map(64, 64, 3, 3, dtype=torch.float32)
+    x, weight = _map(1, 64, 80, 80, dtype=torch.float32), _map(64, 64, 3, 3, dtype=torch.float32)
     assert saves(x, weight, (1, 1), (1, 1), 1)
     assert not saves(x.double(), weight.double(), (1, 1), (1, 1), 1)
     assert not saves(x, weight, (2, 1), (1, 1), 1)

@@ -34,10 +34,10 @@ NARROW, MORE_OUTPUTS = 128, {**OUTPUTS, 3: 4}
 POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2), Fraction(-1, 2))
 """Where polynomials are evaluated, beside infinity; the first ``m + k - 2``. The second gives the bias its place."""
 
-BAND = 2**20
+BAND = 2**21
 """Values that a band of the input or the output holds: what is computed stays near the processor."""
 
-LEAST_WIDTH = 192
+LEAST_WIDTH = 144
 """Channels times taps, from which the products outweigh the sums."""
 
 LEAST_CHANNELS = 48
@@ -49,8 +49,8 @@ WIDE, LONG = 256, 8
 LEAST_PART = 0.5
 """Part of the outputs that lie in full groups, likewise; the others are summed directly."""
 
-LEAST_POSITIONS = 1024
-"""Output positions, from which it pays to combine the taps."""
+LEAST_VALUES = 2**18
+"""Output positions times channels, from which it pays to combine the taps."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def saves(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[i
     if not worthwhile(out, channels, taps) or x.stride(1) != 1:
         return False
     positions = len(x) * prod(output_lengths(x, weight, dilation))
-    return positions >= LEAST_POSITIONS and _axis(x, weight, dilation) is not None
+    return positions * min(out, channels) >= LEAST_VALUES and _axis(x, weight, dilation) is not None
 
 
 def _axis(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int | None:
