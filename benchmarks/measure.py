@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 import everywindow as ew
+from benchmarks.alone import seconds_alone
 from benchmarks.by_hand import LAYOUTS, ByHand
 from benchmarks.plain_crops import PlainCrops, Setting
 from benchmarks.timing import best_seconds, seconds
@@ -27,6 +28,9 @@ FINALISTS = 3
 
 EQUAL = 1e-4
 """Difference, relative to the scores' spread between windows, up to which float32 scores count as equal."""
+
+ALONE = "by hand, alone"
+"""The side that runs in a process of its own."""
 
 PART_SAMPLE = 8
 """Windows whose scores by the engine ``crops`` are compared, where it runs on a part of the image."""
@@ -46,6 +50,7 @@ class Row:
         exact: seconds of ``mode="exact"``.
         fcn: seconds of ``mode="fcn"``; None where the network has no plain conversion.
         by_hand: seconds of the network made dense by hand, per memory format.
+        alone: the same in a process of its own, in the better format; None where nothing is made by hand.
         macs: mult-adds of ``crops``, of ``exact`` where all is shared that can be, and of ``fcn``.
         engines: what ``exact`` took, one after another without repetition.
         reason: why so.
@@ -72,6 +77,7 @@ class Row:
     predicted: float | None
     proved: bool
     differences: dict[str, float]
+    alone: float | None = None
 
     @property
     def bound(self) -> float:
@@ -112,6 +118,7 @@ def measure(workload: Workload, rounds: int) -> Row:
         predicted=trial.plan.predicted_seconds,
         proved="fcn" in maps and maps["fcn"].verdict.exact,
         differences=trial.differences(maps, setting),
+        alone=best.get(ALONE),
     )
 
 
@@ -164,6 +171,8 @@ class Trial:
             sides[mode] = partial(seconds, partial(self.scan, mode))
         for layout, side in self.by_hand_sides().items():
             sides[side] = self.by_hand[layout].seconds
+        if self.by_hand:
+            sides[ALONE] = partial(seconds_alone, self.workload)
         return sides
 
     def by_hand_sides(self) -> dict[str, str]:

@@ -51,7 +51,8 @@ how far off it is. A network that is missing here has no plain conversion.
 The network as convolutions only, each dilated so that the poolings can give every position
 ([by_hand.py](../benchmarks/by_hand.py)), from the image to the scores, in both memory formats. Its scores are the
 script's (largest difference {by_hand_difference}). **times**: seconds by hand in the better format over those of the
-mode.
+mode. In this process that network gains too by the memory that the package keeps from call to call; **alone** it runs
+in a process of its own, in the same rounds ([alone.py](../benchmarks/alone.py)).
 
 ## Strides finer than the network's
 
@@ -75,7 +76,7 @@ EXACT_HEAD = (
 FCN_HEAD = ("network", "image", "script : fcn", "fcn", "bound", "share", "difference")
 BY_HAND_HEAD = (
     *("network", "image", "windows", "by hand, contiguous", "by hand, channels last", "fcn", "exact"),
-    *("times (fcn)", "times (exact)", "wanted", "reached"),
+    *("times (fcn)", "times (exact)", "wanted", "reached", "by hand, alone", "times (exact)"),
 )
 FINER_HEAD = (
     *("network", "image", "stride", "windows", "one pass", "à trous", "fragments", "shift and stitch", "measured"),
@@ -163,6 +164,7 @@ def _by_hand_cells(work: Workload, row: Row) -> list[str]:
         f"**{row.best_by_hand / row.fcn:.2f}**",
         f"**{row.best_by_hand / row.exact:.2f}**",
         *_wanted_cells(row, work.wanted),
+        *(["", ""] if row.alone is None else [_seconds(row.alone), f"**{row.alone / row.exact:.2f}**"]),
     ]
 
 

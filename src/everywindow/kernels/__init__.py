@@ -2,6 +2,18 @@
 
 from everywindow.kernels.activations import FASTER, tanh_
 from everywindow.kernels.bands import MaxPool, Rows, Shape, convolved, in_bands
-from everywindow.kernels.minimal import convolution, saves, worthwhile
+from everywindow.kernels.minimal import convolution, saves, scratch, worthwhile
 
-__all__ = ["FASTER", "MaxPool", "Rows", "Shape", "convolution", "convolved", "in_bands", "saves", "tanh_", "worthwhile"]
+__all__ = [
+    "FASTER",
+    "MaxPool",
+    "Rows",
+    "Shape",
+    "convolution",
+    "convolved",
+    "in_bands",
+    "saves",
+    "scratch",
+    "tanh_",
+    "worthwhile",
+]

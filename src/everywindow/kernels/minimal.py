@@ -135,6 +135,11 @@ def _axis(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int | None:
     return parts.index(best) if best >= LEAST_PART else None
 
 
+def scratch(values: int) -> int:
+    """Values that filtering holds at a time beside a map of so many and its input."""
+    return 4 * min(values, BAND)
+
+
 def output_lengths(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> list[int]:
     """Rows and columns of the map without padding, at stride 1."""
     sizes = zip(x.shape[2:], weight.shape[2:], dilation, strict=True)

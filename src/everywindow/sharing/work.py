@@ -11,6 +11,7 @@ from torch import fx
 from everywindow.costing import crops_macs, window_macs
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Network, records
+from everywindow.kernels import scratch
 from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, may_save, rule_for
 from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Program, SharedStep, single
@@ -156,6 +157,7 @@ def _scratch(step: SharedStep, program: Program) -> int:
     if step.how.moves is None:
         return 0
     source, made = features_of(step.call.inputs[0], program), features_of(step.node, program)
+    filtered = isinstance(rule_for(step.call.target), Convolution) and may_save(step.call)
     most = 0
     for block in step.how.moves.blocks:
         segments = [part.segment for part in block.parts]
@@ -163,9 +165,10 @@ def _scratch(step: SharedStep, program: Program) -> int:
         if block.spans is None:
             pieces = len(block.parts[block.cut].index)
             share = min(1.0, max(1 / pieces, CHUNK / max(1, slab * source)))
-            most = max(most, int(share * (slab * (source + 1) + out * made)))
+            held = int(share * (slab * (source + 1) + out * made))
         else:
-            most = max(most, out * made)
+            held = out * made
+        most = max(most, held + (scratch(max(slab * source, out * made)) if filtered else 0))
     return most
 
 
