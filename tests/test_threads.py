@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import everywindow as ew
-from everywindow.graph import using
+from everywindow.graph import precision, using
 from oracle import TOLERANCE, crops, relative_difference
 from trial_weights import noise, with_trial_weights
 
@@ -117,3 +117,25 @@ def test_a_module_is_used_again_by_who_has_it() -> None:
         order.append("leaving")
     thread.join()
     assert order == ["inside", "leaving", "other"]
+
+
+def test_a_module_that_is_captured_meanwhile_keeps_its_place() -> None:
+    module = _module(1)
+    original = [dict(child._parameters) for child in module.modules()]
+    looked = threading.Event()
+    found: list[tuple[torch.dtype, torch.device]] = []
+
+    def look() -> None:
+        looked.set()
+        found.append(precision(module))
+
+    with using(module):
+        thread = threading.Thread(target=look)
+        module.to("meta")  # as a capture does
+        thread.start()
+        looked.wait()
+        thread.join(0.1)
+        for child, parameters in zip(module.modules(), original, strict=True):
+            child._parameters.update(parameters)
+    thread.join()
+    assert found == [(torch.float64, torch.device("cpu"))]

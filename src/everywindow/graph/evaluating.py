@@ -54,7 +54,8 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
 
 def precision(module: nn.Module) -> tuple[torch.dtype, torch.device]:
     """Dtype and device of the module's weights; the defaults where it has none."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            return tensor.dtype, tensor.device
+    with using(module):  # while it is captured, its weights are stand-ins on no device
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype, tensor.device
     return torch.get_default_dtype(), torch.device("cpu")
