@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
-from types import SimpleNamespace
+from functools import partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import everywindow as ew
+from everywindow.graph import cache
+from everywindow.graph.fingerprint import fingerprint
 from oracle import TOLERANCE, crops, relative_difference
 from trial_weights import noise, with_trial_weights
 
@@ -41,6 +45,36 @@ class _ByGlobal(_Net):
         return self.h(torch.tanh(self.a(x) * FACTOR * CONFIG.gain).mean((2, 3)))
 
 
+class _Config:
+    gain = 1.0
+
+
+class _ByClass(_Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.h(torch.tanh(self.a(x) * _Config.gain).mean((2, 3)))
+
+
+SETTINGS = ModuleType("settings")
+SETTINGS.gain = 1.0  # type: ignore[attr-defined]
+TABLE = {"gain": 1.0}
+LONG = [1.0] * 20_000
+
+
+class _ByModule(_Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.h(torch.tanh(self.a(x) * SETTINGS.gain).mean((2, 3)))
+
+
+class _ByDefault(_Net):
+    def forward(self, x: Tensor, table: dict[str, float] = TABLE) -> Tensor:
+        return self.h(torch.tanh(self.a(x) * table["gain"]).mean((2, 3)))
+
+
+class _ByEnvironment(_Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.h(torch.tanh(self.a(x) * float(os.environ.get("GAIN_OF_A_TEST", "1"))).mean((2, 3)))
+
+
 class _ByFunction(_Net):
     def forward(self, x: Tensor) -> Tensor:
         return self.h(torch.tanh(_scaled(self.a(x))).mean((2, 3)))
@@ -54,6 +88,24 @@ CASES: dict[str, tuple[type[_Net], Callable[[Any, Tensor], Tensor], Callable[[An
     "global": (_ByGlobal, lambda m, y: y, lambda patch, m: patch.setitem(_ByGlobal.forward.__globals__, "FACTOR", 3.0)),
     "object": (_ByGlobal, lambda m, y: y, lambda patch, m: patch.setattr(CONFIG, "gain", 3.0)),
     "function": (_ByFunction, lambda m, y: y, lambda patch, m: patch.setitem(_scaled.__globals__, "FACTOR", 3.0)),
+    "class of settings": (_ByClass, lambda m, y: y, lambda patch, m: patch.setattr(_Config, "gain", 3.0)),
+    "module of settings": (_ByModule, lambda m, y: y, lambda patch, m: patch.setattr(SETTINGS, "gain", 3.0)),
+    "default": (_ByDefault, lambda m, y: y, lambda patch, m: patch.setitem(TABLE, "gain", 3.0)),
+    "function as attribute": (
+        *(_Net, lambda m, y: y * TABLE["gain"]),
+        lambda patch, m: patch.setitem(TABLE, "gain", 3.0),
+    ),
+    "partial": (
+        *(_Net, partial(lambda table, m, y: y * table["gain"], TABLE)),
+        lambda patch, m: patch.setitem(TABLE, "gain", 3.0),
+    ),
+    "function in a function": (
+        *(_Net, lambda m, y: (lambda z: z * TABLE["gain"])(y)),
+        lambda patch, m: patch.setitem(TABLE, "gain", 3.0),
+    ),
+    # What no fingerprint sees: the kept graph is tried.
+    "long list": (_Net, lambda m, y: y * LONG[3], lambda patch, m: LONG.__setitem__(3, 3.0)),
+    "environment": (_ByEnvironment, lambda m, y: y, lambda patch, m: patch.setenv("GAIN_OF_A_TEST", "3")),
 }
 
 
@@ -104,3 +156,48 @@ def test_global_hooks_are_seen() -> None:
     finally:
         hook.remove()
     assert _differs(module) <= TOLERANCE[torch.float64]
+
+
+def _captures(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The modules that are captured from now on."""
+    found: list[nn.Module] = []
+    capture = cache.capture
+
+    def counted(module: nn.Module, window: tuple[int, ...], channels: int) -> Any:
+        found.append(module)
+        return capture(module, window, channels)
+
+    monkeypatch.setattr(cache, "capture", counted)
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_what_has_not_changed_is_captured_once(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = _captures(monkeypatch)
+    layers = [nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    module = with_trial_weights(nn.Sequential(*layers, nn.Linear(6, 2)), 3, (8, 8), seed=1).to(dtype)
+    image = noise((1, 3, 12, 12), 3)[0].to(dtype)
+    for mode in ("exact", "fcn", "crops", "exact"):
+        ew.scan(module, image, window=8, stride=1, mode=mode, progress=False)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.data = 1.5 * weight.data  # other values, without a trace
+    for _ in range(2):
+        scores = ew.scan(module, image, window=8, stride=1, progress=False).scores
+    assert found == [module]
+    if dtype == torch.float64:
+        assert relative_difference(scores, crops(module, image, (8, 8), (1, 1))) <= TOLERANCE[dtype]
+
+
+def test_functions_that_name_one_another_are_read_once() -> None:
+    holder: list[Any] = []
+
+    def gain(m: Any, y: Tensor) -> Tensor:
+        return y * len(holder)
+
+    holder.append(gain)
+    module = _Net(gain)
+    assert fingerprint(module) == fingerprint(module)
+    before = fingerprint(module)
+    holder.append(2)
+    assert fingerprint(module) != before

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import everywindow as ew
+from everywindow.graph import precision, using
 from oracle import TOLERANCE, crops, relative_difference
 from trial_weights import noise, with_trial_weights
 
@@ -77,3 +78,64 @@ def test_scans_of_several_modules_and_windows() -> None:
     calls = [(lambda m=m, w=w: ew.scan(m, image, window=w, stride=2, progress=False).scores) for m, w in jobs]
     for (module, window), scores in zip(jobs, _together(calls), strict=True):
         assert relative_difference(scores, crops(module, image, window, (2, 2))) <= TOLERANCE[torch.float64]
+
+
+def test_modules_with_layers_in_common() -> None:
+    core = _module(1).train()
+    behind = nn.Sequential(core, nn.Softmax(1)).eval()
+    core.train()
+    image = noise((1, 2, 60, 60), 3)[0]
+    jobs = [(module, mode) for mode in ("exact", "crops", "exact") for module in (core, behind)]
+    calls = [
+        (lambda m=m, mode=mode: ew.scan(m, image, window=(9, 8), stride=2, mode=mode, progress=False).scores)
+        for m, mode in jobs
+    ]
+    found = _together(calls)
+    assert all(isinstance(parameter, nn.Parameter) for parameter in core.parameters())
+    assert all(child.training for child in core.modules())
+    assert not behind.training
+    for (module, _), scores in zip(jobs, found, strict=True):
+        assert relative_difference(scores, crops(module, image, (9, 8), (2, 2))) <= TOLERANCE[torch.float64]
+        core.train()
+
+
+def test_a_module_is_used_again_by_who_has_it() -> None:
+    core = _module(1)
+    behind = nn.Sequential(core, nn.Softmax(1))
+    order: list[str] = []
+
+    def other() -> None:
+        with using(behind):
+            order.append("other")
+
+    with using(core):
+        thread = threading.Thread(target=other)
+        thread.start()
+        with using(behind), using(core):
+            order.append("inside")
+        thread.join(0.05)
+        order.append("leaving")
+    thread.join()
+    assert order == ["inside", "leaving", "other"]
+
+
+def test_a_module_that_is_captured_meanwhile_keeps_its_place() -> None:
+    module = _module(1)
+    original = [dict(child._parameters) for child in module.modules()]
+    looked = threading.Event()
+    found: list[tuple[torch.dtype, torch.device]] = []
+
+    def look() -> None:
+        looked.set()
+        found.append(precision(module))
+
+    with using(module):
+        thread = threading.Thread(target=look)
+        module.to("meta")  # as a capture does
+        thread.start()
+        looked.wait()
+        thread.join(0.1)
+        for child, parameters in zip(module.modules(), original, strict=True):
+            child._parameters.update(parameters)
+    thread.join()
+    assert found == [(torch.float64, torch.device("cpu"))]

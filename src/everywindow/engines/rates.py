@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable
@@ -85,14 +86,19 @@ def _between(points: dict[int, float], at: float) -> float:
     return points[low] * (1 - share) + points[high] * share
 
 
+_MEASURING = threading.Lock()
+"""Two threads that measure at a time would get in each other's way; the second one finds the first one's figures."""
+
+
 @cache
 def rates_for(device: torch.device, dtype: torch.dtype, threads: int) -> Rates:
     """The rates of a device, from the cache folder where they were measured before."""
     key = f"{_device_name(device)}, {str(dtype).removeprefix('torch.')}, {threads} threads, torch {torch.__version__}"
-    known = _read()
-    if key not in known:
-        known = {**known, key: _measured(device, dtype)}
-        _write(known)
+    with _MEASURING:
+        known = _read()
+        if key not in known:
+            known = {**known, key: _measured(device, dtype)}
+            _write(known)
     return Rates(**known[key])
 
 

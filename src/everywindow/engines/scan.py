@@ -84,16 +84,17 @@ def run(
         output,
         progress,
     )
-    started = time.perf_counter()
-    choice = choose(prepared, grid, mode, job.limit)
-    planned = time.perf_counter()
-    engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
+    # Planning too is for one thread at a time: what is kept with a network may be thrown away meanwhile.
     with using(prepared.module), quiet_tf32():
+        started = time.perf_counter()
+        choice = choose(prepared, grid, mode, job.limit)
+        planned = time.perf_counter()
+        engine = {"crops": _by_crops, "fcn": _by_fcn, "exact": _by_exact}[choice.engine]
         finished = engine(job, choice)
         seconds = time.perf_counter() - planned
         notes = finished.plan.notes + _notes(job, choice, finished)
-    if prepared.network is not None:
-        remember(prepared.network, grid, choice.engine, seconds)
+        if prepared.network is not None:
+            remember(prepared.network, grid, choice.engine, seconds)
     plan = replace(
         finished.plan,
         notes=notes,

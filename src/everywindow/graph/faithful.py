@@ -7,6 +7,7 @@ that the graph does not tell in full, shows here; the records prove the rest.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,15 +26,20 @@ CLOSE = {torch.float64: 1e-7, torch.float32: 1e-3}
 COARSE = 0.1
 
 
+SLACK = 16
+"""A kept graph may be so many times as far from its module as it was when it was captured, for weights change."""
+
+ROUNDINGS = 64
+"""Or so many roundings of the largest score."""
+
+
 def check_faithful(network: Network, module: nn.Module) -> None:
     """Compare the graph on two windows of noise with the module on each of them.
 
     Raises:
         CaptureError: they differ.
     """
-    dtype, device = precision(module)
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((2, network.channels, *network.window), generator=generator).to(device, dtype)
+    noise = _noise(network, module, 2)
     fixed = _without_image(network)
     with evaluating(module), torch.no_grad():
         together = _tensors(run(network.graph, network.state, noise.clone()))
@@ -41,12 +47,56 @@ def check_faithful(network: Network, module: nn.Module) -> None:
     for index, scores in enumerate(together):
         for item, alone in enumerate(apart):
             row = None if index in fixed else item
-            if index >= len(alone) or not _alike(scores, alone[index], row, CLOSE.get(dtype, COARSE)):
+            if index >= len(alone) or not _alike(scores, alone[index], row, CLOSE.get(noise.dtype, COARSE)):
                 raise CaptureError(
                     type(module).__name__,
                     "its captured graph gives other scores than the module does for a single window",
                     "check code that depends on the size of the batch; it can only run as crops",
                 )
+
+
+Scores = list[Tensor] | None
+"""What one window of noise gives; None where the code fails."""
+
+
+def module_scores(network: Network, module: nn.Module) -> Scores:
+    """The module's own scores of one window of noise."""
+    return _tried(module, lambda noise: module(noise), network)
+
+
+def graph_scores(network: Network, module: nn.Module) -> Scores:
+    """The graph's scores of the same window."""
+    return _tried(module, lambda noise: run(network.graph, network.state, noise), network)
+
+
+def distance(scores: Scores, others: Scores) -> float:
+    """How far scores are from others, relative to the largest of them; infinite where they are not comparable."""
+    if scores is None or others is None or len(scores) != len(others):
+        return math.inf
+    return max((_apart(*pair) for pair in zip(scores, others, strict=True)), default=0.0)
+
+
+def bound(module: nn.Module, before: float) -> float:
+    """How far a kept graph may be from its module, which were ``before`` so far from one another.
+
+    Both run the same operations on one window, so they are much nearer than :data:`CLOSE`.
+    """
+    dtype, _ = precision(module)
+    return min(max(SLACK * before, ROUNDINGS * torch.finfo(dtype).eps), CLOSE.get(dtype, COARSE))
+
+
+def _tried(module: nn.Module, call: Callable[[Tensor], Any], network: Network) -> Scores:
+    try:
+        with evaluating(module), torch.no_grad():
+            return [scores.detach().clone() for scores in _tensors(call(_noise(network, module, 1)))]
+    except Exception:  # whatever the module's code raises now
+        return None
+
+
+def _noise(network: Network, module: nn.Module, windows: int) -> Tensor:
+    dtype, device = precision(module)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn((windows, network.channels, *network.window), generator=generator).to(device, dtype)
 
 
 def _without_image(network: Network) -> set[int]:
@@ -71,10 +121,19 @@ def _alike(scores: Tensor, alone: Tensor, item: int | None, tolerance: float) ->
         if scores.ndim == 0 or len(scores) != 2:
             return False
         scores = scores[item]
-    if scores.numel() != alone.numel():
-        return False
-    one, other = scores.detach().double().flatten(), alone.detach().double().flatten()
-    if not (bool(one.isfinite().all()) and bool(other.isfinite().all())):
-        return torch.equal(one.isfinite(), other.isfinite())
-    largest = max(float(other.abs().max()), math.ulp(0.0)) if len(other) else 1.0
-    return len(one) == 0 or float((one - other).abs().max()) <= tolerance * largest
+    return _apart(scores, alone) <= tolerance
+
+
+def _apart(scores: Tensor, others: Tensor) -> float:
+    """The largest difference relative to the largest of the others; of what is not finite, only the places count."""
+    if scores.numel() != others.numel():
+        return math.inf
+    one, other = scores.detach().flatten(), others.detach().flatten()
+    one, other = (values if values.is_complex() else values.double() for values in (one, other))
+    finite = other.isfinite()
+    if not torch.equal(one.isfinite(), finite):
+        return math.inf
+    one, other = one[finite], other[finite]
+    if not len(one):
+        return 0.0
+    return float((one - other).abs().max()) / max(float(other.abs().max()), math.ulp(0.0))
