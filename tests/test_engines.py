@@ -215,7 +215,7 @@ class _ReadsMemory(nn.Module):
         y = self.a(x)
         if self.how == "as_strided":
             return self.h(y.as_strided((x.shape[0], 126), (126, 1)))
-        return self.h((y if y.is_contiguous() else y * 3).flatten(1))
+        return self.h((y if y.is_contiguous() or not self.how else y * 3).flatten(1))
 
 
 @pytest.mark.parametrize("how", ["as_strided", "is_contiguous"])
@@ -228,6 +228,23 @@ def test_code_that_reads_the_order_of_the_memory_gets_the_usual_one(how: str, mo
     for _ in range(2):
         scores = ew.scan(module, image, window=(9, 8), stride=1, mode=mode, progress=False).scores
         assert relative_difference(scores, expected) <= TOLERANCE[torch.float64]
+
+
+@pytest.mark.parametrize("how", ["is_contiguous", "twice is_contiguous"])
+def test_blank_windows_do_not_tell_in_which_order_code_reads(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everywindow.engines.crops.memory_formats", lambda axes: ("channels_last", "contiguous"))
+    monkeypatch.setattr(Tuner, "next", lambda tuner: (tuner.start, tuner.formats[0]))
+    torch.manual_seed(0)
+    module = _ReadsMemory("" if how.startswith("twice") else how).double().eval()
+    module.a.bias = None
+    image = noise((1, 2, 9, 40), 3)[0]
+    image[:, :, :16] = 0  # the first windows are blank
+    expected = crops(module, image, (9, 8), (1, 1))
+    scores = ew.scan(module, image, window=(9, 8), stride=1, mode="crops", progress=False).scores
+    if how.startswith("twice"):  # what was found for code that did not read it does not hold for code that does
+        module.how = "is_contiguous"
+        scores = ew.scan(module, image, window=(9, 8), stride=1, mode="crops", progress=False).scores
+    assert relative_difference(scores, expected) <= TOLERANCE[torch.float64]
 
 
 def test_the_plan_knows_the_limit_of_memory() -> None:

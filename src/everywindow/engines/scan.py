@@ -140,6 +140,7 @@ def _by_crops(job: Job, choice: Choice) -> Run:
         limit=job.limit,
         output=job.output,
         progress=job.progress,
+        kept_with=network,
     )
     macs = None if network is None else crops_macs(network, job.grid)
     notes = () if doubt is None else (f"one window at a time: {doubt}",)
