@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
-from everywindow.engines.memory import largest_batch
+from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import Output, picked, score_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Setting, Tuner, tuner_for
@@ -53,7 +53,8 @@ def run_crops(
     Raises:
         InputError: the limit is too small for one window, or the output is no score vector.
     """
-    largest = min(LARGEST, grid.total, largest_batch(limit, window_bytes, f"a window of {times(grid.window)}"))
+    largest_batch(limit, window_bytes, f"a window of {times(grid.window)}")
+    largest = windows_at_a_time(grid, limit, window_bytes)
     tuner = _tuner(kept_with or module, pixels, grid, largest if batched else 1)
     scores: Tensor | None = None
     done = 0
@@ -79,6 +80,11 @@ def run_crops(
             bar.update(count)
     assert scores is not None
     return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest if batched else 1)
+
+
+def windows_at_a_time(grid: WindowGrid, limit: int, window_bytes: int) -> int:
+    """Windows in a batch, at most."""
+    return max(1, min(LARGEST, grid.total, limit // max(1, int(window_bytes * SCRATCH))))
 
 
 def _alike_in(memory_format: str, runner: _Runner, window: Tensor, output: Output) -> bool:

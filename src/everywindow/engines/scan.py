@@ -94,7 +94,7 @@ def run(
         seconds = time.perf_counter() - planned
         notes = finished.plan.notes + _notes(job, choice, finished)
         if prepared.network is not None:
-            remember(prepared.network, grid, choice.engine, seconds)
+            remember(prepared.network, grid, choice.engine, job.limit, seconds)
     plan = replace(
         finished.plan,
         notes=notes,
