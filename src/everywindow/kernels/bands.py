@@ -73,8 +73,9 @@ class Rows:
         sizes = zip(x.shape[2:], weight.shape[2:], shape.padding, shape.dilation, shape.stride, strict=True)
         self.lengths = tuple((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, d, s in sizes)
         self._filter: Filter | None = None
-        if saves(x, weight, shape.stride, shape.dilation, shape.groups):
-            self._filter = Filter(weight, bias, shape.dilation, axis_of(x, weight, shape.dilation))
+        if saves(x, weight, shape.stride, shape.dilation, shape.groups, coarse=True):
+            axis = axis_of(x, weight, shape.dilation, coarse=True)
+            self._filter = Filter(weight, bias, shape.dilation, axis, coarse=True)
 
     def bands(self) -> list[tuple[int, int]]:
         """First row and number of rows of each band."""

@@ -29,7 +29,7 @@ OUTPUTS = {3: 2, 4: 3, 5: 2}
 """Outputs at a time, by the number of taps."""
 
 NARROW, MORE_OUTPUTS = 128, {**OUTPUTS, 3: 4}
-"""Up to so many channels a sum has few terms and rounds well; then so many outputs."""
+"""Up to so many channels a sum has few terms and rounds well; then so many outputs, where ``coarse`` is allowed."""
 
 POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2), Fraction(-1, 2))
 """Where polynomials are evaluated, beside infinity; the first ``m + k - 2``. The second gives the bias its place."""
@@ -69,9 +69,12 @@ class Minimal:
         return self.outputs + self.taps - 1
 
 
-def outputs_of(taps: int, channels: int) -> int | None:
-    """How many outputs of a filter are made together; None where it is not filtered."""
-    return (MORE_OUTPUTS if channels <= NARROW else OUTPUTS).get(taps)
+def outputs_of(taps: int, channels: int, coarse: bool) -> int | None:
+    """How many outputs of a filter are made together; None where it is not filtered.
+
+    ``coarse`` allows twice the rounding of direct sums.
+    """
+    return (MORE_OUTPUTS if coarse and channels <= NARROW else OUTPUTS).get(taps)
 
 
 @cache
@@ -110,11 +113,13 @@ def _floats(matrix: Sequence[Sequence[Fraction]]) -> tuple[Row, ...]:
 
 def worthwhile(out: int, channels: int, taps: Sequence[int]) -> bool:
     """Whether a convolution of stride 1 with one group has enough channels and taps."""
-    filters = any(outputs_of(count, channels) for count in taps)
+    filters = any(outputs_of(count, channels, False) for count in taps)
     return len(taps) == 2 and filters and channels * max(taps) >= LEAST_WIDTH and out >= LEAST_CHANNELS
 
 
-def saves(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int) -> bool:
+def saves(
+    x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[int], groups: int, coarse: bool = False
+) -> bool:
     """Whether :func:`convolution` is meant for this one: float32 maps ``[N, C, h, w]`` on a CPU, channels last."""
     if x.ndim != 4 or x.dtype != torch.float32 or x.device.type != "cpu" or groups != 1 or tuple(stride) != (1, 1):
         return False
@@ -122,14 +127,14 @@ def saves(x: Tensor, weight: Tensor, stride: Sequence[int], dilation: Sequence[i
     if not worthwhile(out, channels, taps) or x.stride(1) != 1:
         return False
     positions = len(x) * prod(output_lengths(x, weight, dilation))
-    return positions * min(out, channels) >= LEAST_VALUES and _axis(x, weight, dilation) is not None
+    return positions * min(out, channels) >= LEAST_VALUES and _axis(x, weight, dilation, coarse) is not None
 
 
-def _axis(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int | None:
+def _axis(x: Tensor, weight: Tensor, dilation: Sequence[int], coarse: bool = False) -> int | None:
     """The spatial axis, 0 or 1, along which the filter runs: the one with the larger part in full groups of outputs."""
     parts = []
     for length, taps, step in zip(output_lengths(x, weight, dilation), weight.shape[2:], dilation, strict=True):
-        group = (outputs_of(taps, weight.shape[1]) or length + 1) * step
+        group = (outputs_of(taps, weight.shape[1], coarse) or length + 1) * step
         parts.append(length // group * group / length if length > 0 else 0.0)
     best = max(parts)
     return parts.index(best) if best >= LEAST_PART else None
@@ -151,9 +156,9 @@ def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: Sequen
     return Filter(weight, bias, dilation, axis_of(x, weight, dilation))(x)
 
 
-def axis_of(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> int:
+def axis_of(x: Tensor, weight: Tensor, dilation: Sequence[int], coarse: bool = False) -> int:
     """The spatial axis, 0 or 1, along which to filter, where :func:`saves` says so."""
-    axis = _axis(x, weight, dilation)
+    axis = _axis(x, weight, dilation, coarse)
     assert axis is not None
     return axis
 
@@ -171,10 +176,12 @@ class Part:
 class Filter:
     """A convolution's kernels, made ready for minimal filtering along a spatial axis (0: rows, 1: columns)."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, dilation: Sequence[int], axis: int) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dilation: Sequence[int], axis: int, coarse: bool = False
+    ) -> None:
         self.axis, self.dilation = axis, tuple(dilation)
         taps, channels = weight.shape[2 + axis], weight.shape[1]
-        outputs = outputs_of(taps, channels)
+        outputs = outputs_of(taps, channels, coarse)
         assert outputs is not None
         self.matrices = minimal(outputs, taps)
         self._weight, self._bias = weight, bias

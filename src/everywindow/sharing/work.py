@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from math import prod
+from weakref import WeakKeyDictionary
 
 from torch import fx
 
@@ -15,6 +17,20 @@ from everywindow.kernels import scratch
 from everywindow.ops import BATCH, CHUNK, Call, Convolution, is_fresh, may_save, rule_for
 from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Program, SharedStep, single
+
+
+def _once(count: Callable[[Program], int]) -> Callable[[Program], int]:
+    """Counted once for each program that is kept."""
+    known: WeakKeyDictionary[Program, int] = WeakKeyDictionary()
+
+    @wraps(count)
+    def counted(program: Program) -> int:
+        if program not in known:
+            known[program] = count(program)
+        return known[program]
+
+    return counted
+
 
 COPY = "copy"
 """The kind of a call that moves values and multiplies nothing."""
@@ -112,6 +128,7 @@ def exact_macs(network: Network, grid: WindowGrid) -> int:
     return program_macs(program_for(network, grid.counts, grid.stride))
 
 
+@_once
 def shared_peak(program: Program) -> int:
     """Most values that exist at one time while the shared ones are computed, gathered slabs included."""
     held = {program.network.image: shared_elements(program, program.network.image)}
@@ -128,12 +145,14 @@ def shared_peak(program: Program) -> int:
     return max(peak, sum(held.values()) + along)
 
 
+@_once
 def frontier_elements(program: Program) -> int:
     """Values that are kept to be taken apart into windows, and sums of windows."""
     kept = sum(shared_elements(program, node) for node in program.frontier)
     return kept + prod(program.windows) * sum(_elements(one.node) for one in program.sums)
 
 
+@_once
 def rest_peak(program: Program) -> int:
     """Most values that one window takes behind the frontier."""
     last: dict[fx.Node, int] = {}
