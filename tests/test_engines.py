@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import everywindow as ew
+from benchmarks.workloads import n4
+from everywindow.engines.choose import ONE_PASS, WORTH
+from everywindow.engines.forecast import Forecast
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.tuning import Tuner
 from oracle import TOLERANCE, crops, relative_difference
@@ -215,7 +219,7 @@ class _ReadsMemory(nn.Module):
         y = self.a(x)
         if self.how == "as_strided":
             return self.h(y.as_strided((x.shape[0], 126), (126, 1)))
-        return self.h((y if y.is_contiguous() else y * 3).flatten(1))
+        return self.h((y if y.is_contiguous() or not self.how else y * 3).flatten(1))
 
 
 @pytest.mark.parametrize("how", ["as_strided", "is_contiguous"])
@@ -230,11 +234,25 @@ def test_code_that_reads_the_order_of_the_memory_gets_the_usual_one(how: str, mo
         assert relative_difference(scores, expected) <= TOLERANCE[torch.float64]
 
 
-def test_the_plan_knows_the_limit_of_memory() -> None:
+@pytest.mark.parametrize("how", ["is_contiguous", "twice is_contiguous"])
+def test_blank_windows_do_not_tell_in_which_order_code_reads(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everywindow.engines.crops.memory_formats", lambda axes: ("channels_last", "contiguous"))
+    monkeypatch.setattr(Tuner, "next", lambda tuner: (tuner.start, tuner.formats[0]))
     torch.manual_seed(0)
-    layers = [nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, stride=2), nn.ReLU()]
-    module = nn.Sequential(*layers, nn.Flatten(), nn.Linear(160, 3)).double().eval()
-    image = noise((1, 2, 70, 64), 3)[0]
+    module = _ReadsMemory("" if how.startswith("twice") else how).double().eval()
+    module.a.bias = None
+    image = noise((1, 2, 9, 40), 3)[0]
+    image[:, :, :16] = 0  # the first windows are blank
+    expected = crops(module, image, (9, 8), (1, 1))
+    scores = ew.scan(module, image, window=(9, 8), stride=1, mode="crops", progress=False).scores
+    if how.startswith("twice"):  # what was found for code that did not read it does not hold for code that does
+        module.how = "is_contiguous"
+        scores = ew.scan(module, image, window=(9, 8), stride=1, mode="crops", progress=False).scores
+    assert relative_difference(scores, expected) <= TOLERANCE[torch.float64]
+
+
+def test_the_plan_knows_the_limit_of_memory() -> None:
+    module, image = _small_and_padded(), noise((1, 2, 70, 64), 3)[0]
     plans = [
         ew.scan(module, image, window=(9, 8), stride=1, memory=memory, progress=False).plan
         for memory in (40_000, 4_000_000, None)
@@ -246,3 +264,55 @@ def test_the_plan_knows_the_limit_of_memory() -> None:
     assert predicted[1] is not None
     assert predicted[2] is not None
     assert predicted[1] > predicted[2]
+
+
+def _small_and_padded() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1, stride=2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(160, 3)).double().eval()
+
+
+def test_times_under_one_limit_say_nothing_of_another() -> None:
+    module, image = _small_and_padded(), noise((1, 2, 70, 64), 3)[0]
+    for memory in (30_000, 30_000, 40_000, 40_000, 60_000, 60_000):
+        plan = ew.scan(module, image, window=(9, 8), stride=1, memory=memory, progress=False).plan
+        assert plan.engine == "crops", memory
+        told = re.search(r"gain too little \((.*) times\)", plan.reason)
+        assert told is not None
+        assert float(told[1]) < 1 / WORTH + 0.01
+    assert ew.scan(module, image, window=(9, 8), stride=1, progress=False).plan.engine == "exact"
+
+
+def test_a_trial_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everywindow.engines.tried.LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("everywindow.engines.tried.MUCH", 0.0)
+    module, image = _small_and_padded(), noise((1, 2, 70, 64), 3)[0]
+    m = ew.scan(module, image, window=(9, 8), stride=1, memory=30_000, progress=False)
+    assert "differ from these" in " ".join(m.plan.notes)
+    assert relative_difference(m.scores, crops(module, image, (9, 8), (1, 1))) <= TOLERANCE[torch.float64]
+
+
+@pytest.mark.parametrize("stride", [1, 5, 24])
+def test_one_pass_is_taken_at_the_first_scan_where_it_is_proved_equal(stride: int) -> None:
+    """Also for strides beyond the network's, where sharing needs fewer positions."""
+    torch.manual_seed(0)
+    module = n4().eval()
+    image = noise((1, 1, 100, 119), 3, torch.float32)[0]
+    found = ew.scan(module, image, window=95, stride=stride, progress=False)
+    assert found.plan.engine == "fcn"
+    assert found.verdict.exact
+    expected = crops(module, image, (95, 95), (stride, stride))
+    assert relative_difference(found.scores, expected) <= TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize(("exact", "engine"), [(0.5 / ONE_PASS, "exact"), (2 / ONE_PASS, "fcn"), (9.0, "fcn")])
+def test_sharing_is_taken_where_it_is_predicted_much_faster(
+    exact: float, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fixed(Forecast):
+        def one_pass(self, share: float) -> float:
+            return 1.0
+
+    monkeypatch.setattr("everywindow.engines.choose.forecast", lambda *given: Fixed(10.0, exact, None, 10.0, 0.0))
+    image = noise((1, 1, 61, 47), 3)[0]
+    assert ew.scan(copy.deepcopy(PLAIN), image, window=12, stride=1, progress=False).plan.engine == engine

@@ -131,10 +131,11 @@ def test_measured_seconds_count_from_the_second_run() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 64, 2)).eval()
     network = captured(module, (8, 8), 1)
     small, large = (WindowGrid((size, size), (8, 8), (4, 4)) for size in (16, 32))
-    remember(network, small, "crops", 9.0)
-    assert not measured_seconds(network, small)
-    remember(network, small, "crops", 1.8)
-    assert measured_seconds(network, large)["crops"] == pytest.approx(1.8 * large.total / small.total)
+    remember(network, small, "crops", 2**33, 9.0)
+    assert not measured_seconds(network, small, 2**34)
+    remember(network, small, "crops", 2**33, 1.8)
+    assert measured_seconds(network, large, 2**34)["crops"] == pytest.approx(1.8 * large.total / small.total)
+    assert not measured_seconds(network, large, 2**20)  # with less memory the windows are cut otherwise
 
 
 def test_kept_memory_can_be_given_back() -> None:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from everywindow.engines.formats import formatted_kernels, memory_formats
-from everywindow.engines.memory import largest_batch
+from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
+from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import Output, picked, score_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Setting, Tuner, tuner_for
 from everywindow.geometry import WindowGrid, times
-from everywindow.graph import evaluating
+from everywindow.graph import Network, evaluating
 
 START = 8
 LARGEST = 256
@@ -38,6 +38,7 @@ def run_crops(
     limit: int,
     output: Output = None,
     progress: bool | None = None,
+    kept_with: nn.Module | Network | None = None,
 ) -> tuple[Tensor, Setting]:
     """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, and the batch and memory format chosen.
 
@@ -46,12 +47,15 @@ def run_crops(
         batched: whether windows may share a batch, which needs a proof that the network treats them apart.
         window_bytes: bytes of values that one window takes.
         limit: bytes that all may take.
+        kept_with: what the batch and memory format found best are kept with: the graph, which is another one where
+            the module's code has changed; the module by default.
 
     Raises:
         InputError: the limit is too small for one window, or the output is no score vector.
     """
-    largest = min(LARGEST, grid.total, largest_batch(limit, window_bytes, f"a window of {times(grid.window)}"))
-    tuner = _tuner(module, pixels, grid, largest if batched else 1)
+    largest_batch(limit, window_bytes, f"a window of {times(grid.window)}")
+    largest = windows_at_a_time(grid, limit, window_bytes)
+    tuner = _tuner(kept_with or module, pixels, grid, largest if batched else 1)
     scores: Tensor | None = None
     done = 0
     windows = _Windows(pixels, grid)
@@ -60,24 +64,14 @@ def run_crops(
         while done < grid.total:
             setting = _within(tuner.next(), largest if batched else 1)
             count = min(setting[0], grid.total - done)
-            started = time.perf_counter()
-            try:
-                outputs = runner(windows.batch(done, count, setting[1]), setting[1])
-            except RuntimeError:
-                # view() and its like refuse tensors that lie in another order than the network's author saw.
-                if setting[1] == "contiguous":
-                    raise
+            if setting[1] not in tuner.trusted and not _alike_in(setting[1], runner, windows.batch(done, 1), output):
                 tuner.give_up(setting[1])
                 continue
-            vectors = score_vectors(picked(outputs, output), count)
+            tuner.trusted.add(setting[1])
+            started = time.perf_counter()
+            vectors = score_vectors(picked(runner(windows.batch(done, count, setting[1]), setting[1]), output), count)
             _synchronise(pixels.device)
             seconds = time.perf_counter() - started
-            if setting[1] not in tuner.trusted:
-                plain = runner(windows.batch(done, count, "contiguous"), "contiguous")
-                if not _alike(vectors, score_vectors(picked(plain, output), count)):
-                    tuner.give_up(setting[1])
-                    continue
-                tuner.trusted.add(setting[1])
             if count == setting[0]:
                 tuner.record(setting, count / seconds)
             scores = vectors.new_empty((grid.total, vectors.shape[1])) if scores is None else scores
@@ -88,8 +82,32 @@ def run_crops(
     return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest if batched else 1)
 
 
+def windows_at_a_time(grid: WindowGrid, limit: int, window_bytes: int) -> int:
+    """Windows in a batch, at most."""
+    return max(1, min(LARGEST, grid.total, limit // max(1, int(window_bytes * SCRATCH))))
+
+
+def _alike_in(memory_format: str, runner: _Runner, window: Tensor, output: Output) -> bool:
+    """Whether the network gives the same scores in a memory format as in the usual one, on two windows made of one.
+
+    Code may read the memory's order, and then the scores are far off. Noise is added, for in a blank window they
+    would be the same in any order.
+    """
+    window = window.nan_to_num(0, 0, 0)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((2, *window.shape[1:]), generator=generator).to(window)
+    contrast = window.std() if window.numel() > 1 else window.abs().sum()
+    probe = window + torch.where(contrast > 0, contrast, 1) * noise
+    usual = score_vectors(picked(runner(probe.clone(), "contiguous"), output), 2)
+    try:
+        other = runner(probe.to(memory_format=torch_format(memory_format, probe.ndim)), memory_format)
+    except RuntimeError:  # view() and its like refuse what lies in another order than the network's author saw
+        return False
+    return _alike(score_vectors(picked(other, output), 2), usual)
+
+
 def _alike(scores: Tensor, others: Tensor) -> bool:
-    """Whether two sets of scores differ by no more than roundings do: code that reads the memory's order is far off."""
+    """Whether two sets of scores differ by no more than roundings do."""
     if not scores.is_floating_point():
         return torch.equal(scores, others)
     tolerance = torch.finfo(scores.dtype).eps ** 0.5
@@ -97,14 +115,14 @@ def _alike(scores: Tensor, others: Tensor) -> bool:
     return torch.allclose(scores, others, atol=limit, rtol=tolerance, equal_nan=True)
 
 
-def _tuner(module: nn.Module, pixels: Tensor, grid: WindowGrid, largest: int) -> Tuner:
+def _tuner(owner: nn.Module | Network, pixels: Tensor, grid: WindowGrid, largest: int) -> Tuner:
     # What is not proved runs as it was written: code may read the memory's order.
     formats = memory_formats(len(grid.window)) if largest > 1 else ("contiguous",)
     elements = pixels.shape[0] * prod(grid.window)
     start = min(START, largest, max(1, START_ELEMENTS // elements))
     fresh = Tuner(formats, start=start, largest=LARGEST if largest > 1 else 1, grows=largest > 1)
     key = ("crops", grid.window, pixels.dtype, str(pixels.device), torch.get_num_threads(), fresh.start)
-    return tuner_for(module, key, fresh)
+    return tuner_for(owner, key, fresh)
 
 
 def _within(setting: Setting, largest: int) -> Setting:
@@ -125,7 +143,7 @@ class _Windows:
         self._view = view.permute(order)
         self._channels_last = view.permute([*range(1, 1 + axes), *range(1 + axes, 1 + 2 * axes), 0])
 
-    def batch(self, first: int, count: int, memory_format: str) -> Tensor:
+    def batch(self, first: int, count: int, memory_format: str = "contiguous") -> Tensor:
         """Windows ``first`` to ``first + count``, the last axis fastest, as a new tensor ``[count, C, *window]``."""
         flat = torch.arange(first, first + count, device=self._device)
         indices = torch.unravel_index(flat, self._counts)

@@ -11,21 +11,27 @@ from everywindow.graph import Network
 
 ENGINES = ("crops", "fcn", "exact")
 
+PLENTY = 32
+"""Limits from so many binary digits of bytes on (2 GiB) count as one, for by default they change all the time."""
 
-def remember(network: Network, grid: WindowGrid, engine: str, seconds: float) -> None:
+
+def remember(network: Network, grid: WindowGrid, engine: str, limit: int, seconds: float) -> None:
     """Keep the seconds that an engine took for an image of this size; of the crops, for one window."""
     kept: dict[Any, list[float]] = network.kept.setdefault("seconds", {})
-    key, per = _key(grid, engine)
+    key, per = _key(grid, engine, limit)
     kept.setdefault(key, []).append(seconds / per)
 
 
-def measured_seconds(network: Network, grid: WindowGrid) -> dict[str, float]:
-    """The least seconds of each engine that has been run more than once: a first run warms up."""
+def measured_seconds(network: Network, grid: WindowGrid, limit: int) -> dict[str, float]:
+    """The least seconds of each engine that has been run more than once: a first run warms up.
+
+    Only of runs with about the same limit of memory in bytes, which settles how the windows are cut.
+    """
     kept: dict[Any, list[float]] = network.kept.get("seconds", {})
-    keys = {engine: _key(grid, engine) for engine in ENGINES}
+    keys = {engine: _key(grid, engine, limit) for engine in ENGINES}
     return {engine: min(kept[key]) * per for engine, (key, per) in keys.items() if len(kept.get(key, ())) > 1}
 
 
-def _key(grid: WindowGrid, engine: str) -> tuple[Any, int]:
-    threads = torch.get_num_threads()
-    return ((engine, threads), grid.total) if engine == "crops" else ((engine, threads, grid), 1)
+def _key(grid: WindowGrid, engine: str, limit: int) -> tuple[Any, int]:
+    under = (engine, torch.get_num_threads(), min(limit.bit_length(), PLENTY))
+    return (under, grid.total) if engine == "crops" else ((*under, grid), 1)

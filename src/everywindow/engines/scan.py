@@ -94,7 +94,7 @@ def run(
         seconds = time.perf_counter() - planned
         notes = finished.plan.notes + _notes(job, choice, finished)
         if prepared.network is not None:
-            remember(prepared.network, grid, choice.engine, seconds)
+            remember(prepared.network, grid, choice.engine, job.limit, seconds)
     plan = replace(
         finished.plan,
         notes=notes,
@@ -140,6 +140,7 @@ def _by_crops(job: Job, choice: Choice) -> Run:
         limit=job.limit,
         output=job.output,
         progress=job.progress,
+        kept_with=network,
     )
     macs = None if network is None else crops_macs(network, job.grid)
     notes = () if doubt is None else (f"one window at a time: {doubt}",)

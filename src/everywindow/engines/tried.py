@@ -16,7 +16,7 @@ from everywindow.engines.crops import run_crops
 from everywindow.engines.fcn import run_fcn
 from everywindow.engines.job import Job
 from everywindow.engines.rates import rates_for
-from everywindow.errors import ConversionError
+from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import Span, Tile, WindowGrid, tile_of
 from everywindow.graph import Network, precision, records
 
@@ -96,13 +96,16 @@ def one_pass_hint(job: Job, scores: Tensor, predicted: float, crops: float) -> s
 
 
 def _kept_trial(job: Job, network: Network, fcn: FullyConvolutional, scores: Tensor, macs: float) -> Difference | None:
-    """The trial of one pass, made once for these weights and this stride; None where it would cost too much."""
+    """The trial of one pass, made once for these weights and this stride; None where it costs or takes too much."""
     kept: dict[Any, Difference | None] = network.kept.setdefault("trials", {})
     key = (job.grid, job.output, _state_mark(network))
     if key not in kept:
         kept.clear()
         part = _affordable(job.grid, records(network).receptive_field, fcn, COST * macs)
-        kept[key] = None if part is None else _tried(job, network, fcn, part, scores)
+        try:
+            kept[key] = None if part is None else _tried(job, network, fcn, part, scores)
+        except InputError:  # one pass does not fit into the memory
+            kept[key] = None
     return kept[key]
 
 

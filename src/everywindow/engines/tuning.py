@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from everywindow.graph import Network
+
 Setting = tuple[int, str]
 """Batch size and memory format."""
 
@@ -83,9 +85,9 @@ def _rate(rates: list[float]) -> float:
     return max(rates[1:] or rates)
 
 
-_KEPT: WeakKeyDictionary[nn.Module, dict[Hashable, Tuner]] = WeakKeyDictionary()
+_KEPT: WeakKeyDictionary[nn.Module | Network, dict[Hashable, Tuner]] = WeakKeyDictionary()
 
 
-def tuner_for(module: nn.Module, key: Hashable, fresh: Tuner) -> Tuner:
-    """The tuner that earlier scans with this module have trained, or the fresh one."""
-    return _KEPT.setdefault(module, {}).setdefault(key, fresh)
+def tuner_for(owner: nn.Module | Network, key: Hashable, fresh: Tuner) -> Tuner:
+    """The tuner that earlier scans with this module or graph have trained, or the fresh one."""
+    return _KEPT.setdefault(owner, {}).setdefault(key, fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -64,11 +65,12 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
 
 def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
     dtype, device = precision(module)
-    example = torch.zeros((2, channels, *window), dtype=dtype, device=device)
     try:
-        with evaluating(module), warnings.catch_warnings(), torch.no_grad():
+        # Tensors made in inference mode cannot be exported, and none must be made while this runs.
+        with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            program = torch.export.export(module, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+            example = torch.zeros((2, channels, *window), dtype=dtype, device=device)
+            program = torch.export.export(_ordinary(module), (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
             if not functionalise(program.graph):
                 program = program.run_decompositions({})
     except Exception as error:
@@ -79,6 +81,12 @@ def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> Expo
             "check window and channels; a network whose code depends on the values can only run as crops",
         ) from error
     return program
+
+
+def _ordinary(module: nn.Module) -> nn.Module:
+    """The module, or a copy with ordinary tensors where some were made in inference mode."""
+    tensors = (*module.parameters(), *module.buffers())
+    return deepcopy(module) if any(tensor.is_inference() for tensor in tensors) else module
 
 
 def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> None:
@@ -103,7 +111,9 @@ def _refuse_mutated_buffers(name: str, program: ExportedProgram) -> None:
 
 def _network(program: ExportedProgram, module: nn.Module, window: tuple[int, ...], channels: int) -> Network:
     """The exported graph with weights read by name in place of inputs, and layer names."""
-    tensors: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
+    own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    found: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
+    tensors = {name: own.get(name, tensor) for name, tensor in found.items()}
     canonical = _canonical_names(tensors)
     inputs = {spec.arg.name: spec for spec in program.graph_signature.input_specs if hasattr(spec.arg, "name")}
     graph = fx.Graph()

@@ -272,6 +272,8 @@ def _misfit(entry: Any, tensor: torch.Tensor | None) -> str:
 
 def _as_declared(entry: dict[str, Any], tensor: torch.Tensor) -> torch.Tensor:
     is_parameter = entry.get("parameter") is True and tensor.is_floating_point()
+    if is_parameter and tensor.is_inference():  # which cannot be trained
+        tensor = tensor.clone()
     return nn.Parameter(tensor) if is_parameter else tensor
 
 

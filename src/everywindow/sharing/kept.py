@@ -5,7 +5,7 @@ from __future__ import annotations
 from everywindow.graph import Network
 from everywindow.sharing.program import Program, build
 
-MOST_PROGRAMS = 16
+MOST_PROGRAMS = 48
 """Programs that are kept for one network."""
 
 _Key = tuple[tuple[int, ...], tuple[int, ...], int | None]
