@@ -1,8 +1,9 @@
 """Routines that compute what the library's do, in less time."""
 
 from everywindow.kernels.activations import FASTER, tanh_
-from everywindow.kernels.bands import MaxPool, Rows, Shape, convolved, in_bands
+from everywindow.kernels.bands import MaxPool, Rows, Shape, convolved
 from everywindow.kernels.minimal import convolution, saves, scratch, worthwhile
+from everywindow.kernels.taps import every, taps
 
 __all__ = [
     "FASTER",
@@ -11,9 +12,10 @@ __all__ = [
     "Shape",
     "convolution",
     "convolved",
-    "in_bands",
+    "every",
     "saves",
     "scratch",
     "tanh_",
+    "taps",
     "worthwhile",
 ]

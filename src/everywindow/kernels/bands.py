@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from everywindow.kernels.minimal import BAND, Filter, axis_of, saves
+from everywindow.kernels.minimal import BAND, Filter, axis_of, empty_map, saves
+from everywindow.kernels.taps import taps
 
 InPlace = Callable[[Tensor], Any]
 """Overwrites its argument, each element by itself."""
@@ -40,7 +41,7 @@ class MaxPool:
     dilation: tuple[int, int]
 
 
-def in_bands(x: Tensor) -> bool:
+def _in_bands(x: Tensor) -> bool:
     """Whether rows of a map ``[1, C, h, w]`` are neighbours in memory, features last."""
     features_last = x.shape[1] == 1 or x.stride(1) == 1
     return len(x) == 1 and features_last and x.stride(2) >= x.shape[3] * x.shape[1]
@@ -50,13 +51,13 @@ def convolved(
     x: Tensor, weight: Tensor, bias: Tensor | None, shape: Shape, then: Sequence[InPlace], pool: MaxPool | None
 ) -> Tensor:
     """The map behind a convolution, activations and a pooling: ``[N, C, h, w]`` to ``[N, K, rows, cols]``."""
-    if not in_bands(x):
+    if not _in_bands(x):
         y = F.conv2d(x, weight, bias, shape.stride, shape.padding, shape.dilation, shape.groups)
         for step in then:
             step(y)
         return y if pool is None else F.max_pool2d(y, pool.kernel, pool.stride, 0, pool.dilation)
     rows = Rows(x, weight, bias, shape)
-    sink = Whole(x, weight, rows.lengths) if pool is None else Pooled(rows.lengths, pool)
+    sink = Whole(x, weight, rows.lengths) if pool is None else Pooled(x, weight, rows.lengths, pool)
     for first, count in rows.bands():
         band = rows.made(first, count, sink.room(count))
         for step in then:
@@ -91,8 +92,8 @@ class Rows:
         stop = start + (count - 1) * stride + dilation * (self._weight.shape[2] - 1) + 1
         low, high = (min(max(row, 0), self._x.shape[2]) for row in (start, stop))
         slab = self._x[:, :, low:high]
-        edges = (min(max(-start, 0), stop - start), 0)
-        edges = (edges[0], stop - start - edges[0] - (high - low))
+        before = min(max(-start, 0), stop - start)
+        edges = (before, stop - start - before - (high - low))
         if self._filter is not None:
             return self._filter(_padded(slab, (beside, beside), edges), out)
         slab = _padded(slab, (0, 0), edges)
@@ -109,7 +110,7 @@ class Whole:
     """Keeps all rows: bands are made in their place."""
 
     def __init__(self, x: Tensor, weight: Tensor, lengths: tuple[int, ...]) -> None:
-        self.map, self._done = _empty(x, len(weight), lengths), 0
+        self.map, self._done = empty_map(x, weight, lengths), 0
 
     def room(self, count: int) -> Tensor:
         """Where the next rows go."""
@@ -123,13 +124,13 @@ class Whole:
 class Pooled:
     """Takes the largest values of bands that come one after the other; rows that later ones need are held."""
 
-    def __init__(self, lengths: tuple[int, ...], pool: MaxPool) -> None:
+    def __init__(self, x: Tensor, weight: Tensor, lengths: tuple[int, ...], pool: MaxPool) -> None:
         sizes = zip(lengths, pool.kernel, pool.dilation, pool.stride, strict=True)
         self._lengths = tuple((n - d * (k - 1) - 1) // s + 1 for n, k, d, s in sizes)
         self._pool, self._done = pool, 0
         self._held: Tensor | None = None
         self._skip = 0
-        self.map = torch.empty(0)
+        self.map = empty_map(x, weight, self._lengths)
 
     def room(self, count: int) -> None:
         """Bands are made in memory of their own."""
@@ -137,8 +138,6 @@ class Pooled:
     def take(self, band: Tensor) -> None:
         """The next rows."""
         pool, held = self._pool, self._held
-        if not self._done:
-            self.map = _empty(band, band.shape[1], self._lengths)
         wide = _largest(band, 3, pool.kernel[1], pool.dilation[1], pool.stride[1], self._lengths[1])
         rows = wide if held is None else torch.cat([held, wide], 2)
         dropped = min(self._skip, rows.shape[2])
@@ -164,19 +163,8 @@ def _largest(
     x: Tensor, dim: int, kernel: int, dilation: int, stride: int, count: int, out: Tensor | None = None
 ) -> Tensor:
     """The largest value over a kernel's taps along one dimension, for the first ``count`` outputs."""
-    reach = (count - 1) * stride + 1
-    parts = [_every(x.narrow(dim, tap * dilation, reach), dim, stride) for tap in range(kernel)]
-    if len(parts) == 1:
-        return parts[0] if out is None else out.copy_(parts[0])
-    *others, last = parts
-    largest = reduce(torch.maximum, others)
-    return torch.maximum(largest, last) if out is None else torch.maximum(largest, last, out=out)
-
-
-def _every(x: Tensor, dim: int, step: int) -> Tensor:
-    return x if step == 1 else x[(*[slice(None)] * dim, slice(None, None, step))]
-
-
-def _empty(like: Tensor, channels: int, lengths: tuple[int, ...]) -> Tensor:
-    shape = (len(like), channels, *lengths)
-    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+    read = x.narrow(dim, 0, (count - 1) * stride + dilation * (kernel - 1) + 1)
+    *others, last = taps(read, dim, kernel, dilation, stride)
+    if not others:
+        return last if out is None else out.copy_(last)
+    return torch.maximum(reduce(torch.maximum, others), last, out=out)

@@ -151,6 +151,12 @@ def output_lengths(x: Tensor, weight: Tensor, dilation: Sequence[int]) -> list[i
     return [size - step * (taps - 1) for size, taps, step in sizes]
 
 
+def empty_map(x: Tensor, weight: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Memory for a convolution's output of so many rows and columns, channels last."""
+    shape = (len(x), len(weight), *lengths)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+
+
 def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: Sequence[int]) -> Tensor:
     """``conv2d`` of stride 1 without padding, where :func:`saves` says so; the result lies with its channels last."""
     return Filter(weight, bias, dilation, axis_of(x, weight, dilation))(x)
@@ -200,9 +206,7 @@ class Filter:
     def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """The map without padding, put into ``out`` where that is given; both lie with their channels last."""
         lengths = output_lengths(x, self._weight, self.dilation)
-        if out is None:
-            shape = (len(x), len(self._weight), *lengths)
-            out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        out = empty_map(x, self._weight, lengths) if out is None else out
         at = 2 + self.axis
         reach = x.shape[at] - lengths[self.axis]
         whole = lengths[self.axis] // self.group * self.group
@@ -268,13 +272,9 @@ def _combined(parts: Sequence[Tensor], row: Row, out: Tensor | None = None) -> T
     (first, scale), *others = terms
     if scale == 1 and others:
         (second, factor), *others = others
-        total = (
-            torch.add(first, second, alpha=factor, out=out)
-            if out is not None
-            else torch.add(first, second, alpha=factor)
-        )
+        total = torch.add(first, second, alpha=factor, out=out)
     else:
-        total = torch.mul(first, scale, out=out) if out is not None else first * scale
+        total = torch.mul(first, scale, out=out)
     for part, factor in others:
         total.add_(part, alpha=factor)
     return total

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from everywindow.kernels import every, taps
+
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": torch.ops.aten.mean.dim,
     "sum": torch.ops.aten.sum.dim_IntList,
@@ -58,18 +60,6 @@ def pad(x: Tensor, amounts: Sequence[Sequence[int]], value: float) -> Tensor:
         at = 2 * (x.ndim - 1 - dim)
         flat[at : at + 2] = [low, high]
     return F.pad(x, flat, value=value)
-
-
-def taps(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> list[Tensor]:
-    """For each tap of a kernel the positions that it sees, all of the output's length."""
-    length = (x.shape[dim] - dilation * (kernel - 1) - 1) // stride + 1
-    reach = (length - 1) * stride + 1
-    return [every(x.narrow(dim, tap * dilation, reach), dim, stride) for tap in range(kernel)]
-
-
-def every(x: Tensor, dim: int, step: int) -> Tensor:
-    """Every ``step``-th position."""
-    return x if step == 1 else torch.ops.aten.slice.Tensor(x, dim, 0, None, step)
 
 
 def box_sum(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Tensor:

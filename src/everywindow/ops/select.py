@@ -10,6 +10,7 @@ from typing import Any
 from torch import fx
 
 from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space, space_axes
+from everywindow.kernels import every
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place, physical_dim
@@ -100,7 +101,7 @@ def cropped(emit: Emitter, mapped: Mapped, dim: int, op: LocalOp, value: Value) 
     """A slice of a spatial axis on the map."""
     placed = place(mapped, {dim: op}, emit)[dim]
     node = emit.call(fn.pad, mapped.node, [(dim, placed.low, placed.high)], 0.0)
-    node = emit.call(fn.every, node, dim, placed.stride)
+    node = emit.call(every, node, dim, placed.stride)
     return replace(mapped, node=node, value=value, extents=extents_after(mapped, {dim: op}, emit))
 
 
