@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 import everywindow as ew
 import oracle
 from everywindow.engines import rates, tried
-from everywindow.engines.measured import measured_seconds, remember
+from everywindow.engines.measured import expected_seconds, measured_seconds, remember
 from everywindow.engines.pages import Kept
 from everywindow.geometry import WindowGrid
 from everywindow.graph import captured
@@ -115,9 +116,37 @@ def test_rates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     rates.rates_for.cache_clear()
 
 
+def test_rates_of_a_busy_device_are_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(rates.CACHE, str(tmp_path))
+    rates.rates_for.cache_clear()
+    place = torch.device("cpu"), torch.float32, torch.get_num_threads()
+    rates.rates_for(*place)
+    file = tmp_path / "rates.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    (key,) = kept["rates"]
+    true = kept["rates"][key]
+    slow = {**true, "conv": {c: {side: rate / 50 for side, rate in row.items()} for c, row in true["conv"].items()}}
+    file.write_text(json.dumps({**kept, "rates": {key: slow}}), encoding="utf-8")
+    rates.rates_for.cache_clear()
+    mended = rates.rates_for(*place)
+    rates.rates_for.cache_clear()
+    assert mended.conv["64"]["8"] > 5 * slow["conv"]["64"]["8"]
+    assert mended.filtered["64"]["8"] >= true["filtered"]["64"]["8"]  # of each figure the better one
+    again = json.loads(file.read_text(encoding="utf-8"))["rates"][key]
+    assert again["conv"] == mended.conv
+
+
+def test_a_measurement_is_not_held_against_a_prediction_from_rates_that_are_too_low() -> None:
+    predicted = {"crops": 10.0, "exact": 0.4}
+    assert expected_seconds(predicted, {}) == predicted
+    assert expected_seconds(predicted, {"crops": 0.3})["exact"] == pytest.approx(0.012)  # tried, not given up
+    assert expected_seconds(predicted, {"exact": 2.0}) == {"crops": 10.0, "exact": 2.0}
+    assert expected_seconds(predicted, {"crops": 0.3, "exact": 0.5}) == {"crops": 0.3, "exact": 0.5}
+
+
 def test_rates_between_the_measured_ones() -> None:
     table = {"4": {"1": 1e9, "4": 2e9}, "64": {"1": 4e9, "4": 8e9}}
-    known = rates.Rates(table, table, table, table, moved=1e9, near=1e9, gathered=1e9, call=0.0)
+    known = rates.Rates(table, table, table, table, moved=1e9, near=1e9, gathered=1e9, calls=inf)
 
     def seconds(channels: int, size: float) -> float:
         return known.seconds(Work("conv", 10**9, size, channels, 0))

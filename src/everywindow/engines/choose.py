@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from everywindow.convert import FullyConvolutional, converted
 from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.forecast import Forecast, forecast
-from everywindow.engines.measured import measured_seconds
+from everywindow.engines.measured import expected_seconds, measured_seconds
 from everywindow.engines.prepare import Prepared, unproved
 from everywindow.errors import ConversionError
 from everywindow.geometry import WindowGrid
@@ -70,12 +70,14 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
         return Choice("crops", "there is one window")
     predicted = forecast(network, grid, prepared.device, prepared.dtype, limit)
     known = measured_seconds(network, grid, limit)
-    crops = known.get("crops", predicted.crops)
-    exact = known.get("exact", predicted.exact)
     fcn = _provably_equal(network, grid)
+    guesses = {"crops": predicted.crops, "exact": predicted.exact}
     if fcn is not None:
-        share = fcn_macs(fcn.maps, grid) / max(1, crops_macs(network, grid))
-        one_pass = known.get("fcn", predicted.one_pass(share))
+        guesses["fcn"] = predicted.one_pass(fcn_macs(fcn.maps, grid) / max(1, crops_macs(network, grid)))
+    seconds = expected_seconds(guesses, known)
+    crops, exact = seconds["crops"], seconds["exact"]
+    if fcn is not None:
+        one_pass = seconds["fcn"]
         margin = 1.0 if {"fcn", "exact"} <= known.keys() else ONE_PASS
         if one_pass <= min(crops, margin * exact):
             return Choice("fcn", "one pass is proved to equal the crops", fcn, forecast=predicted)

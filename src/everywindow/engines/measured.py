@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,6 +31,17 @@ def measured_seconds(network: Network, grid: WindowGrid, limit: int) -> dict[str
     kept: dict[Any, list[float]] = network.kept.get("seconds", {})
     keys = {engine: _key(grid, engine, limit) for engine in ENGINES}
     return {engine: min(kept[key]) * per for engine, (key, per) in keys.items() if len(kept.get(key, ())) > 1}
+
+
+def expected_seconds(predicted: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """Of each engine the measured seconds, or else what it may take at best.
+
+    Where some engine took less than predicted, the rates are too low for all of them, and a prediction is no match for
+    a measurement. Where it took more, the others keep their predictions: whichever looks better then is tried next.
+    """
+    ratios = [measured[name] / seconds for name, seconds in predicted.items() if name in measured]
+    faster = min((ratio for ratio in ratios if ratio > 0), default=1.0)  # 0 where a prediction was infinite
+    return {name: measured.get(name, seconds * min(1.0, faster)) for name, seconds in predicted.items()}
 
 
 def _key(grid: WindowGrid, engine: str, limit: int) -> tuple[Any, int]:

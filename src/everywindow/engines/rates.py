@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import log
@@ -15,25 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
+from everywindow.engines.calibrate import Figures, Table, calibrated, probed
 from everywindow.io import atomic_path
-from everywindow.kernels import convolution, saves, worthwhile
 from everywindow.sharing import Work
 
-SIZES = (1, 2, 3, 4, 8, 16, 32)
-"""Sides of the pieces that convolutions are timed on."""
-
-CHANNELS = (4, 16, 64, 256)
-"""Channels that they are timed with."""
-
-VERSION = 4
+VERSION = 5
 """Of what is measured: kept figures of another version are measured anew."""
 
 CACHE = "EVERYWINDOW_CACHE"
 """Environment variable that names the cache folder."""
 
-Table = dict[str, dict[str, float]]
+BUSY = 1.5
+"""Kept rates are doubted where the device is seen to be so many times as fast."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Rates:
         moved: values read or written per second by calls that multiply little, on large values.
         near: the same on values that stay near the processor, as those of a batch of windows do.
         gathered: values gathered per second.
-        call: seconds that any call takes.
+        calls: calls per second that do next to nothing.
     """
 
     conv: Table
@@ -57,7 +49,12 @@ class Rates:
     moved: float
     near: float
     gathered: float
-    call: float
+    calls: float
+
+    @property
+    def call(self) -> float:
+        """Seconds that any call takes."""
+        return 1 / self.calls
 
     def seconds(self, work: Work) -> float:
         """How long a call takes, predicted."""
@@ -92,14 +89,37 @@ _MEASURING = threading.Lock()
 
 @cache
 def rates_for(device: torch.device, dtype: torch.dtype, threads: int) -> Rates:
-    """The rates of a device, from the cache folder where they were measured before."""
+    """The rates of a device, from the cache folder where they were measured before.
+
+    A device is never faster than it is: where a few quick timings beat the kept figures by far, all are measured anew,
+    and of each the better one is kept.
+    """
     key = f"{_device_name(device)}, {str(dtype).removeprefix('torch.')}, {threads} threads, torch {torch.__version__}"
     with _MEASURING:
         known = _read()
         if key not in known:
-            known = {**known, key: _measured(device, dtype)}
+            known = {**known, key: calibrated(device, dtype)}
+            _write(known)
+        elif _beaten(known[key], probed(device, dtype)):
+            known = {**known, key: _better(known[key], calibrated(device, dtype))}
             _write(known)
     return Rates(**known[key])
+
+
+def _beaten(kept: Figures, now: Figures) -> bool:
+    """Whether a figure of today is far better than the kept one: the device was busy when that was measured."""
+    return any(
+        _beaten(kept[name], figure) if isinstance(figure, dict) else figure > BUSY * kept[name]
+        for name, figure in now.items()
+    )
+
+
+def _better(kept: Figures, now: Figures) -> Figures:
+    """Of each figure the better one."""
+    return {
+        name: _better(kept[name], figure) if isinstance(figure, dict) else max(kept[name], figure)
+        for name, figure in now.items()
+    }
 
 
 def _device_name(device: torch.device) -> str:
@@ -134,53 +154,3 @@ def _write(known: dict[str, Any]) -> None:
             path.write_text(json.dumps({"version": VERSION, "rates": known}, indent=1), encoding="utf-8")
     except OSError:
         return
-
-
-@torch.inference_mode()
-def _measured(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, device=device, dtype=torch.float32).to(dtype)
-
-    def conv(channels: int, side: int, groups: int, fastest: bool = False) -> float:
-        kernel = random(channels, channels // groups, 3, 3).contiguous(memory_format=torch.channels_last)
-        each = kernel.numel() * side * side
-        count = max(1, min(int(2e8 / each), int(4e6 / (channels * (side + 2) ** 2))))
-        x = random(count, channels, side + 2, side + 2).contiguous(memory_format=torch.channels_last)
-        if fastest and saves(x, kernel, (1, 1), (1, 1), groups):
-            return each * count / _seconds(lambda: convolution(x, kernel, None, (1, 1)), device)
-        return each * count / _seconds(lambda: F.conv2d(x, kernel, groups=groups), device)
-
-    def product(channels: int) -> float:
-        rows = max(64, int(1e8 / channels**2))
-        x, weight = random(min(rows, 2**22 // channels), channels), random(channels, channels)
-        return x.numel() * channels / _seconds(lambda: F.linear(x, weight), device)
-
-    values, few = random(2**16, 64), random(2**12, 64)
-    index = torch.arange(2**16, device=device, dtype=torch.int32).flip(0)
-    small = random(8)
-    out = torch.empty_like(values)
-    sides = {str(side): side for side in SIZES}
-    plain = {str(c): {name: conv(c, side, 1) for name, side in sides.items()} for c in CHANNELS}
-    wide = [c for c in CHANNELS if worthwhile(c, c, (3, 3))]
-    return {
-        "conv": plain,
-        "filtered": plain | {str(c): {name: conv(c, side, 1, True) for name, side in sides.items()} for c in wide},
-        "depthwise": {"1": {name: conv(64, side, 64) for name, side in sides.items() if side > 1}},
-        "product": {str(c): {"1": product(c)} for c in (*CHANNELS, 1024)},
-        "moved": 2 * values.numel() / _seconds(lambda: torch.relu(values), device),
-        "near": 2 * few.numel() / _seconds(lambda: torch.relu(few), device),
-        "gathered": values.numel() / _seconds(lambda: torch.index_select(values, 0, index, out=out), device),
-        "call": _seconds(lambda: torch.relu(small), device),
-    }
-
-
-def _seconds(call: Callable[[], Any], device: torch.device) -> float:
-    """Least of some timings, after a first one that warms up."""
-    times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
-    return min(times[1:])
