@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -13,9 +13,10 @@ from torch import Tensor, fx, nn
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.errors import ConversionError
 from everywindow.geometry import Extent, MapSize, Reason, Value, has_batch
-from everywindow.graph import Network, Records, needed_nodes, output_nodes, records
+from everywindow.graph import Network, Records, needed_nodes, one_pass_records, output_nodes
 from everywindow.ops import (
     Call,
+    ContextEmitter,
     Emitter,
     Mapped,
     NotShared,
@@ -24,6 +25,7 @@ from everywindow.ops import (
     is_fresh,
     per_item,
     rule_for,
+    sizes,
     spread,
     windows_to_batch,
 )
@@ -43,7 +45,7 @@ def fully_convolutional(
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network.
     """
-    known = records(network)
+    known = one_pass_records(network)
     if known.unshared or known.unproved:
         _refuse(known.unshared or known.unproved)
     stride = stride or known.network_stride
@@ -72,47 +74,60 @@ class _Conversion:
         self.network = network
         self.known = known
         self.emit = Emitter(network.window, stride, self._constant)
+        self.around = ContextEmitter(self.emit)
         self._constants: dict[fx.Node, fx.Node] = {}
 
     def run(self) -> fx.Graph:
         """The converted graph."""
+        uses = _Uses.of(self.network, self.known.values)
         for node in needed_nodes(self.network):
             value = self.known.values.get(node)
             if value is not None:
-                self.emit.layer = str(node.meta.get("layer", node.name))
-                self.emit.values[node] = self._convert(node, value)
+                self.emit.layer = self.around.layer = str(node.meta.get("layer", node.name))
+                self._emit(node, value, uses)
         outputs = {node: self._finish(node) for node in output_nodes(self.network)}
         self.emit.graph.output(fx.node.map_arg(self.network.outputs, outputs.__getitem__))
         _drop_unused(self.emit.graph)
         return self.emit.graph
 
+    def _emit(self, node: fx.Node, value: Value | tuple[Value, ...], uses: _Uses) -> None:
+        """The counterpart of a value: for the map or the windows, for the window around each position, or for both."""
+        if node in uses.meeting:
+            self.emit.values[node] = self._convert(node, value, self.around)
+        elif node in uses.windows:
+            self.emit.values[node] = self._convert(node, value, self.emit)
+        if node in uses.around:
+            self.around.values[node] = self._convert(node, value, self.around)
+
     def sizes(self) -> tuple[MapSize, ...]:
         """The size of every converted value; the output comes last."""
-        order = [node for node in needed_nodes(self.network) if isinstance(self.emit.values.get(node), Mapped)]
-        index = {node: at for at, node in enumerate(order)}
+        made = [(node, mapped) for node in needed_nodes(self.network) for mapped in self._made(node)]
+        index = {node: at for at, (node, _) in enumerate(made)}
         last = {
             node: max((index[user] for user in _readers(node) if user in index), default=at)
             for node, at in index.items()
         }
-        return tuple(self._size(node, last[node]) for node in order)
+        return tuple(self._size(node, mapped, last[node]) for node, mapped in made)
 
-    def _size(self, node: fx.Node, last_use: int) -> MapSize:
-        mapped = self._input(node)
-        call = Call(node, self.known.values)
+    def _made(self, node: fx.Node) -> list[Mapped]:
+        """The counterparts of a value."""
+        found = [self.emit.values.get(node), self.around.own.get(node)]
+        return [mapped for mapped in found if isinstance(mapped, Mapped)]
+
+    def _size(self, node: fx.Node, mapped: Mapped, last_use: int) -> MapSize:
+        call = Call(node, self.known.values, one_pass=True)
         rule = rule_for(node.target)
         macs = rule.macs(call) if rule is not None and node.op == "call_function" else 0
-        lengths = tuple(
-            None if extent is None else mapped.value.axis(axis).n for axis, extent in enumerate(mapped.extents)
-        )
+        lengths, extents = sizes(mapped)
         features = per_item(call.shape) // prod(length for length in lengths if length is not None)
         alias = node.op == "call_function" and not is_fresh(node.target)
-        return MapSize(str(node.meta["layer"]), features, lengths, mapped.extents, macs, last_use, alias)
+        return MapSize(str(node.meta["layer"]), features, lengths, extents, macs, last_use, alias)
 
-    def _convert(self, node: fx.Node, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
+    def _convert(self, node: fx.Node, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         if node.op == "placeholder":
             assert isinstance(value, Value)
             return Mapped(self.emit.image, value, (Extent(),) * len(self.network.window))
-        call = Call(node, self.known.values)
+        call = Call(node, self.known.values, one_pass=True)
         if not call.inputs:
             raise ConversionError(call.layer, "makes a tensor of the batch's size", INSTEAD)
         rule = rule_for(node.target)
@@ -120,31 +135,25 @@ class _Conversion:
         try:
             rule.infer(call)
         except NotShared:
-            return self._as_it_stands(call, value)
+            return self._as_it_stands(call, value, emit)
         try:
-            return rule.convert(call, self.emit)
+            return rule.convert(call, emit)
         except NotShared as reason:
             raise ConversionError(call.layer, str(reason), INSTEAD) from None
 
-    def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...]) -> Mapped | tuple[Mapped, ...]:
+    def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         """The original call on windows in the batch."""
-        inputs = [self._input(node) for node in call.inputs]
+        inputs = [emit.mapped(node) for node in call.inputs]
         if len({mapped.batched for mapped in inputs}) > 1:
             raise ConversionError(call.layer, "joins values whose axes were reduced in another order", INSTEAD)
         converted = {node: mapped.node for node, mapped in zip(call.inputs, inputs, strict=True)}
-        arguments = [self.emit.argument(argument, converted) for argument in call.arguments.values()]
-        node = emit_overload(call, self.emit, arguments)
+        arguments = [emit.argument(argument, converted) for argument in call.arguments.values()]
+        node = emit_overload(call, emit, arguments)
         if isinstance(value, tuple):
             return tuple(
-                replace(inputs[0], node=self.emit.call(_item, node, index), value=part)
-                for index, part in enumerate(value)
+                replace(inputs[0], node=emit.call(_item, node, index), value=part) for index, part in enumerate(value)
             )
         return replace(inputs[0], node=node, value=value)
-
-    def _input(self, node: fx.Node) -> Mapped:
-        mapped = self.emit.values[node]
-        assert isinstance(mapped, Mapped)
-        return mapped
 
     def _constant(self, node: fx.Node) -> fx.Node:
         """A weight, or a value computed from weights alone, in the converted graph."""
@@ -196,6 +205,47 @@ class _Conversion:
         left = tuple(tuple(atom for atom in dim if getattr(atom, "axis", None) not in axes) for dim in layout)
         kept = tuple(dim for index, dim in enumerate(left) if dim or not layout[index] or index == 0)
         return self.emit.into_batch(mapped, axes, node, mapped.value.reduced(axes, kept))
+
+
+@dataclass(frozen=True)
+class _Uses:
+    """What the one pass makes of each value.
+
+    Attributes:
+        windows: a map, or a value for each window.
+        around: a value for the window around each position of a map, for it meets single positions farther on.
+        meeting: made where the two meet.
+    """
+
+    windows: frozenset[fx.Node]
+    around: frozenset[fx.Node]
+    meeting: frozenset[fx.Node]
+
+    @classmethod
+    def of(cls, network: Network, values: Mapping[fx.Node, Value | tuple[Value, ...] | None]) -> _Uses:
+        """Found from the outputs back to the image."""
+        windows, around, meeting = set(output_nodes(network)), set(), set()
+        for node in reversed(needed_nodes(network)):
+            gone = _gone(values.get(node))
+            if not gone:
+                windows.add(node)
+            for source in node.all_input_nodes:
+                left = _gone(values.get(source))
+                if left - gone:
+                    around.add(source)
+                    meeting.add(node)
+                    continue
+                if node in windows:
+                    windows.add(source)
+                if left and node in around:
+                    around.add(source)
+        return cls(frozenset(windows), frozenset(around), frozenset(meeting - around))
+
+
+def _gone(value: Value | tuple[Value, ...] | None) -> frozenset[int]:
+    """The spatial axes that are reduced over the window."""
+    first = value[0] if isinstance(value, tuple) else value
+    return frozenset() if first is None else frozenset(range(len(first.axes))) - frozenset(first.mapped)
 
 
 def _item(several: Any, index: int) -> Any:

@@ -11,7 +11,7 @@ from everywindow.engines.measured import expected_seconds, measured_seconds
 from everywindow.engines.prepare import Prepared, unproved
 from everywindow.errors import ConversionError
 from everywindow.geometry import WindowGrid
-from everywindow.graph import Network, records
+from everywindow.graph import Network, one_pass_records
 
 WORTH = 0.93
 """Sharing is taken where it is predicted to need at most this share of the time of the crops."""
@@ -90,7 +90,7 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
 
 def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:
     """The converted network, where its scores are proved to be those of the crops."""
-    if not records(network).verdict.exact:
+    if not one_pass_records(network).verdict.exact:
         return None
     try:
         return converted(network, grid.stride)

@@ -25,7 +25,7 @@ from everywindow.engines.prepare import Prepared, default_stride, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict, WindowGrid
-from everywindow.graph import evaluating, records, using
+from everywindow.graph import evaluating, one_pass_records, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -119,7 +119,7 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
     fcn, network = choice.fcn, job.prepared.network
     assert fcn is not None
     assert network is not None
-    seen = records(network).receptive_field
+    seen = one_pass_records(network).receptive_field
     scores, tiles, memory_format = run_fcn(
         fcn, job.prepared.module, job.pixels, seen, limit=job.limit, output=job.output, progress=job.progress
     )

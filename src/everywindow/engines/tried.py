@@ -18,7 +18,7 @@ from everywindow.engines.job import Job
 from everywindow.engines.rates import rates_for
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import Span, Tile, WindowGrid, tile_of
-from everywindow.graph import Network, precision, records
+from everywindow.graph import Network, one_pass_records, precision
 
 MUCH = 3.0
 """One pass is spoken of where it is predicted to be so many times as fast."""
@@ -80,7 +80,7 @@ def one_pass_hint(job: Job, scores: Tensor, predicted: float, crops: float) -> s
         crops: seconds that the windows one by one were predicted to take.
     """
     network = job.prepared.network
-    if network is None or predicted < LEAST_SECONDS or records(network).verdict.exact:
+    if network is None or predicted < LEAST_SECONDS or one_pass_records(network).verdict.exact:
         return ""
     try:
         fcn = converted(network, job.grid.stride)
@@ -101,7 +101,7 @@ def _kept_trial(job: Job, network: Network, fcn: FullyConvolutional, scores: Ten
     key = (job.grid, job.output, _state_mark(network))
     if key not in kept:
         kept.clear()
-        part = _affordable(job.grid, records(network).receptive_field, fcn, COST * macs)
+        part = _affordable(job.grid, one_pass_records(network).receptive_field, fcn, COST * macs)
         try:
             kept[key] = None if part is None else _tried(job, network, fcn, part, scores)
         except InputError:  # one pass does not fit into the memory
@@ -142,7 +142,7 @@ def _middle(count: int, side: int) -> Span:
 
 def _tried(job: Job, network: Network, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
     pixels = job.pixels[(slice(None), *(slice(*span) for span in tile.pixels))]
-    seen = records(network).receptive_field
+    seen = one_pass_records(network).receptive_field
     there, _, _ = run_fcn(fcn, job.prepared.module, pixels, seen, limit=job.limit, output=job.output, progress=False)
     here = scores[(slice(None), *(slice(*span) for span in tile.windows))]
     return Difference.of(there[(slice(None), *tile.wanted())].cpu(), here, spread_of(scores))

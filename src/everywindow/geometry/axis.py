@@ -175,6 +175,19 @@ class AxisRecord:
             return replace(self, head=self.n, tail=0)
         return replace(self, head=first, tail=self.n - stop)
 
+    def with_context(self, low: int, high: int) -> AxisRecord:
+        """The record where a value goes in that was made of the whole window around each position.
+
+        Args:
+            low, high: what that value sees of the window whose positions it was made of, in pixels.
+        """
+        reach = (self.n - 1) * self.jump
+        return replace(
+            self,
+            seen_low=min(self.seen_low, low - -(-reach // 2)),
+            seen_high=max(self.seen_high, high - reach // 2 + self.jump),
+        )
+
     def joined(self, other: AxisRecord) -> AxisRecord | None:
         """The record of a value made of two with the same positions; None where the positions differ."""
         if (self.n, self.jump) != (other.n, other.jump):

@@ -8,7 +8,15 @@ from everywindow.graph.evaluating import evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
-from everywindow.graph.records import Records, needed_for, needed_nodes, output_nodes, records, refresh
+from everywindow.graph.records import (
+    Records,
+    needed_for,
+    needed_nodes,
+    one_pass_records,
+    output_nodes,
+    records,
+    refresh,
+)
 
 __all__ = [
     "VIEWS",
@@ -26,6 +34,7 @@ __all__ = [
     "last_uses",
     "needed_for",
     "needed_nodes",
+    "one_pass_records",
     "output_nodes",
     "precision",
     "records",

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from everywindow.errors import CaptureError, IndependenceError
 from everywindow.graph.evaluating import evaluating, precision
+from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
 from everywindow.graph.functionalise import functionalise
 from everywindow.graph.layers import layer_name
@@ -45,6 +46,7 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     _refuse_mutated_buffers(type(module).__name__, program)
     network = _network(program, module, window, channels)
     record_shapes(network.graph, network.state, window, channels)
+    drop_expansions(network.graph)
     _mark_cumulative_norms(network.graph, module)
     records(network)
     check_faithful(network, module)

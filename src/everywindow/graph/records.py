@@ -57,13 +57,15 @@ class Records:
     @property
     def verdict(self) -> Verdict:
         """Whether the plain conversion equals the crops, proved; and if not, which layers are the reason."""
-        reasons = tuple(dict.fromkeys(reason for value in self.outputs for reason in value.reasons))
-        return Verdict(all(value.exact for value in self.outputs), () if self.exact else reasons)
+        if self.exact:
+            return Verdict(exact=True)
+        ends = [self.unshared] if self.unshared else []
+        return Verdict(False, tuple(dict.fromkeys([*ends, *(why for value in self.outputs for why in value.reasons)])))
 
     @property
     def exact(self) -> bool:
-        """Whether every output equals the crops'."""
-        return all(value.exact for value in self.outputs)
+        """Whether every output equals the crops'; never where one has no conversion."""
+        return self.unshared is None and all(value.exact for value in self.outputs)
 
     @property
     def unshared(self) -> Reason | None:
@@ -93,6 +95,7 @@ class Records:
 
 
 _KNOWN: WeakKeyDictionary[Network, Records] = WeakKeyDictionary()
+_ONE_PASS: WeakKeyDictionary[Network, Records] = WeakKeyDictionary()
 
 
 def records(network: Network) -> Records:
@@ -107,10 +110,23 @@ def records(network: Network) -> Records:
     return _KNOWN[network]
 
 
+def one_pass_records(network: Network) -> Records:
+    """The records of the one pass: where windows stop sharing, each position takes the context of the window around it.
+
+    Where nothing of the kind is in the network, these are the :func:`records`.
+    """
+    if not records(network).unshared:
+        return records(network)
+    if network not in _ONE_PASS:
+        _ONE_PASS[network] = _propagate(network, one_pass=True)
+    return _ONE_PASS[network]
+
+
 def refresh(network: Network) -> None:
     """Forget the records, and what was made by them, where constants changed in what the records say of them."""
     if note_changes(network):
         _KNOWN.pop(network, None)
+        _ONE_PASS.pop(network, None)
         network.kept.clear()
 
 
@@ -139,14 +155,14 @@ def needed_nodes(network: Network) -> list[fx.Node]:
     return [node for node in network.graph.nodes if node in wanted]
 
 
-def _propagate(network: Network) -> Records:
+def _propagate(network: Network, one_pass: bool = False) -> Records:
     values: Values = {}
     sized: set[fx.Node] = set()
     for node in network.graph.nodes:
         if node.op == "placeholder":
             values[node] = _image(network)
         elif node.op == "call_function":
-            values[node] = _infer(node, values, sized, len(network.window))
+            values[node] = _infer(node, values, sized, len(network.window), one_pass)
         elif node.op == "get_attr":
             values[node] = None
     leaves = [values[node] for node in output_nodes(network)]
@@ -159,7 +175,9 @@ def _image(network: Network) -> Value:
     return Value(((Batch(),), channels, *axes), tuple(AxisRecord.of_window(size) for size in network.window))
 
 
-def _infer(node: fx.Node, values: Values, sized: set[fx.Node], axes: int) -> Value | tuple[Value, ...] | None:
+def _infer(
+    node: fx.Node, values: Values, sized: set[fx.Node], axes: int, one_pass: bool
+) -> Value | tuple[Value, ...] | None:
     if is_random(node):
         raise _refusal(node, f"{node.target} draws random numbers")
     if "shape" not in node.meta:
@@ -167,7 +185,7 @@ def _infer(node: fx.Node, values: Values, sized: set[fx.Node], axes: int) -> Val
         return None
     if all(values[source] is None for source in node.all_input_nodes):
         return _constant(node, sized, axes)
-    call = Call(node, values)
+    call = Call(node, values, one_pass)
     try:
         found = _by_rule(call)
         computes = any(source in sized and "shape" not in source.meta for source in node.all_input_nodes)

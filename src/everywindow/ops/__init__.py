@@ -3,6 +3,7 @@
 from everywindow.ops.aliasing import IN_PLACE, fills_first, is_fresh
 from everywindow.ops.batch import BATCH
 from everywindow.ops.blocks import CHUNK, features_last, settled, windows_of
+from everywindow.ops.context import ContextEmitter, sizes
 from everywindow.ops.convolution import Convolution, may_save
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
@@ -24,6 +25,7 @@ __all__ = [
     "IN_PLACE",
     "RULES",
     "Call",
+    "ContextEmitter",
     "Convolution",
     "Emitter",
     "Environment",
@@ -53,6 +55,7 @@ __all__ = [
     "rule_for",
     "settled",
     "shape_of",
+    "sizes",
     "spread",
     "wide",
     "window_linear",

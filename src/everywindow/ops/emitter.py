@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import fx, nn
@@ -15,6 +15,30 @@ from everywindow.ops.rule import NotShared
 
 
 @dataclass(frozen=True)
+class Box:
+    """Of a value for the window around each position of a map: how those windows lie along one axis.
+
+    Attributes:
+        n: positions in a window.
+        jump: pixels between them.
+        spacing: pixels between neighbouring windows, as between the positions of the map.
+        extent: number of windows.
+        count: that number, as a value of the converted graph.
+    """
+
+    n: int
+    jump: int
+    spacing: int
+    extent: Extent
+    count: fx.Node
+
+    @property
+    def before(self) -> int:
+        """Positions of the map from a window's first one to its middle."""
+        return (self.n - 1) * (self.jump // self.spacing) // 2
+
+
+@dataclass(frozen=True)
 class Mapped:
     """A value of the converted network.
 
@@ -23,12 +47,14 @@ class Mapped:
         value: the record of the same value in the captured graph.
         extents: per spatial axis the map's extent, None once the axis has gone into the batch.
         batched: the axes that have gone into the batch, in order.
+        boxes: of these, where the batch holds the windows around each position of a map, how they lie; in order.
     """
 
     node: fx.Node
     value: Value
     extents: tuple[Extent | None, ...]
     batched: tuple[int, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
     def extent(self, axis: int) -> Extent:
         """The extent of an axis that is still there."""
@@ -48,7 +74,7 @@ class Emitter:
         self.window = window
         self.stride = stride
         self.modules: dict[str, nn.Module] = {}
-        self.values: dict[fx.Node, Mapped | tuple[Mapped, ...]] = {}
+        self.values: MutableMapping[fx.Node, Mapped | tuple[Mapped, ...]] = {}
         self.layer = ""
         self._constant = constant
         self.image = self.graph.placeholder("image")
@@ -91,7 +117,7 @@ class Emitter:
         node = mapped.node
         if not change.trivial:
             node = self.call(fn.rearrange, node, change.splits, change.order, change.groups)
-        return Mapped(node, value, mapped.extents, mapped.batched)
+        return replace(mapped, node=node, value=value)
 
     def aligned(self, inputs: Sequence[Mapped]) -> list[Mapped]:
         """Maps cut to the positions that all have. They start at the same pixel and lie on the same grid."""
@@ -111,7 +137,11 @@ class Emitter:
         node = self.call(fn.cut_to, mapped.node, dims[0], other.node, dims[1])
         extents = list(mapped.extents)
         extents[axis] = other.extents[axis]
-        return Mapped(node, mapped.value, tuple(extents), mapped.batched)
+        return replace(mapped, node=node, extents=tuple(extents))
+
+    def windows(self, mapped: Mapped, axes: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[fx.Node]]:
+        """Per axis the :meth:`window_steps`, and the number of windows."""
+        return [self.window_steps(mapped, axis) for axis in axes], self.counts(axes)
 
     def window_steps(self, mapped: Mapped, axis: int) -> tuple[int, int, int]:
         """Positions in a window, positions of the map between them, and between neighbouring windows."""
@@ -121,7 +151,7 @@ class Emitter:
     def into_batch(self, mapped: Mapped, axes: Sequence[int], node: fx.Node, value: Value) -> Mapped:
         """The record of a value whose ``axes`` have just gone into the batch."""
         extents = tuple(None if axis in axes else extent for axis, extent in enumerate(mapped.extents))
-        return Mapped(node, value, extents, mapped.batched + tuple(axes))
+        return replace(mapped, node=node, value=value, extents=extents, batched=mapped.batched + tuple(axes))
 
     def plain(self, mapped: Mapped, value: Value) -> Mapped:
         """Every window's own tensor, as the original network has it, in a batch of windows.
@@ -133,11 +163,12 @@ class Emitter:
             return mapped
         at = mapped.value.flat_dim()
         assert at is not None
+        steps, counts = self.windows(mapped, axes)
         node = self.call(
             fn.gather_windows,
             self.vector_form(mapped, at),
-            [self.window_steps(mapped, axis) for axis in axes],
-            self.counts(axes),
+            steps,
+            counts,
             vector_order(mapped.value.layout, at, axes),
             _tail_dims(value.layout, at, mapped.value),
         )

@@ -15,11 +15,15 @@ from torch.nn import functional as F
 
 from everywindow.kernels import every, taps
 
+MANY_TAPS = 3
+"""Boxes with more taps are combined by doubling: 56 taps take 7 calls in place of 55."""
+
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": torch.ops.aten.mean.dim,
     "sum": torch.ops.aten.sum.dim_IntList,
     "amax": torch.ops.aten.amax.default,
     "amin": torch.ops.aten.amin.default,
+    "norm": lambda x, dims, keepdim: torch.linalg.vector_norm(x, 2, dims, keepdim),
 }
 
 
@@ -83,8 +87,21 @@ def box_max(x: Tensor, dim: int, kernel: int, dilation: int, stride: int) -> Ten
 def box_reduce(
     combine: Callable[[Tensor, Tensor], Tensor], x: Tensor, dim: int, kernel: int, dilation: int, stride: int
 ) -> Tensor:
-    """The taps of a kernel along one dimension, combined one after the other."""
-    return reduce(combine, taps(x, dim, kernel, dilation, stride))
+    """The taps of a kernel along one dimension, combined: at every position by doubling, else one after the other."""
+    if stride > 1 or kernel <= MANY_TAPS:
+        return reduce(combine, taps(x, dim, kernel, dilation, stride))
+    length = x.shape[dim] - dilation * (kernel - 1)
+    parts, taken, size = [], 0, 1
+    while True:
+        if kernel & size:
+            parts.append(x.narrow(dim, taken * dilation, length))
+            taken += size
+        if taken == kernel:
+            return reduce(combine, parts)
+        shift = size * dilation
+        left = x.shape[dim] - shift
+        x = combine(x.narrow(dim, 0, left), x.narrow(dim, shift, left))
+        size *= 2
 
 
 def average_pool(
@@ -127,8 +144,10 @@ def window_reduce(
     where they are, with one position per window. ``features`` are dimensions that are reduced beside them, to size 1.
     """
     dtype = x.dtype
+    if kind == "norm":
+        x = wide(x).square()
     if features:
-        x = REDUCTIONS[kind](wide(x), list(features), True)
+        x = REDUCTIONS[_SUMMED.get(kind, kind)](wide(x), list(features), True)
     for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
         if kind == "amin":
             x = box_reduce(torch.minimum, x, dim, kernel, dilation, step)
@@ -138,7 +157,11 @@ def window_reduce(
             x = box_sum(x, dim, kernel, dilation, step)
         x = x.narrow(dim, 0, count)
         x = x / kernel if kind == "mean" else x
-    return x.to(dtype)
+    return (x.sqrt() if kind == "norm" else x).to(dtype)
+
+
+_SUMMED = {"norm": "sum"}
+"""What is done with the squares of a norm."""
 
 
 def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
@@ -151,6 +174,79 @@ def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[
     moved = [dim for dim, _ in axes]
     rest = [dim for dim in range(1, x.ndim) if dim not in moved]
     return x.permute([0, *moved, *rest]).flatten(0, len(moved))
+
+
+def positions_left(x: Tensor, dim: int, reach: int) -> int:
+    """Positions along a dimension that have so many behind them."""
+    return x.shape[dim] - reach
+
+
+def around_positions(
+    x: Tensor, image: Tensor, counts: Sequence[int], back: Sequence[tuple[int, int, int, Tensor]]
+) -> Tensor:
+    """Values of windows in the batch at the positions that those lie around: ``[N·rows·cols, C, 1, 1]`` to a map.
+
+    A position too near the map's border for a window around it takes the nearest window's value.
+
+    Args:
+        x: the batch, and behind it the dimensions of the map, of size 1 where an axis is to come back.
+        image: tells the size of the batch.
+        counts: windows along each axis that has gone into the batch, in that order.
+        back: for each axis that comes back: its number among these, the map's dimension, the positions from a window's
+            first one to its middle, and the map.
+    """
+    gone = len(counts)
+    x = x.reshape([image.shape[0], *counts, *x.shape[1:]])
+    for which, dim, before, like in back:
+        x = nearest_window(x, 1 + which, before, like.shape[dim])
+    places = {dim: 1 + which for which, dim, _, _ in back}
+    kept = [1 + which for which in range(gone) if 1 + which not in places.values()]
+    spatial = [gone + dim for dim in sorted(places, reverse=True)]
+    dims = [places.get(dim, gone + dim) for dim in range(1, x.ndim - gone)]
+    x = x.permute([0, *kept, *dims, *reversed(spatial)])
+    for _ in spatial:
+        x = x.squeeze(-1)
+    return x.flatten(0, len(kept)) if kept else x
+
+
+def nearest_window(x: Tensor, dim: int, before: int, length: int) -> Tensor:
+    """From a value for each window to one for each of ``length`` positions: that of the window around it.
+
+    ``before`` is the number of positions from a window's first one to its middle.
+    """
+    place = torch.arange(length, device=x.device) - before
+    return x.index_select(dim, place.clamp(0, x.shape[dim] - 1))
+
+
+def norm_around(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    axes: Sequence[tuple[int, int, int]],
+) -> Tensor:
+    """Group normalisation of ``[N, C, *map]`` with the statistics of the window around each position.
+
+    ``axes`` holds per spatial axis ``(dim, positions in a window, dilation)``, channels stand in dimension 1.
+    """
+    parts = wide(x).unflatten(1, (groups, -1))
+    count = parts.shape[2] * prod(n for _, n, _ in axes)
+    parts = parts - parts.mean(
+        [2, *(1 + dim for dim, _, _ in axes)], keepdim=True
+    )  # squares of small numbers lose less
+    total, squares = parts.sum(2), parts.square().sum(2)
+    for dim, n, dilation in axes:
+        total, squares = (box_sum(value, dim, n, dilation, 1) for value in (total, squares))
+    mean = total / count
+    scale = (squares / count - mean.square()).clamp_min(0).add(eps).rsqrt()
+    for dim, n, dilation in axes:
+        before = (n - 1) * dilation // 2
+        mean, scale = (nearest_window(value, dim, before, x.shape[dim]) for value in (mean, scale))
+    made = ((parts - mean.unsqueeze(2)) * scale.unsqueeze(2)).flatten(1, 2).to(x.dtype)
+    shape = [-1] + [1] * (x.ndim - 2)
+    made = made if weight is None else made * weight.reshape(shape)
+    return made if bias is None else torch.add(made, bias.reshape(shape))
 
 
 def gather_windows(

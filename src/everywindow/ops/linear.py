@@ -50,13 +50,14 @@ class Linear(Unchanged):
 def _whole_window(call: Call, emit: Emitter, mapped: Mapped, value: Value) -> Mapped:
     """Flatten, then a fully connected layer: the convolution over the map."""
     axes = sorted(mapped.value.mapped)
+    steps, counts = emit.windows(mapped, axes)
     node = emit.call(
         window_linear,
         emit.vector_form(mapped, 1),
         emit.constant(call["weight"]),
         emit.constant(call["bias"]),
-        [emit.window_steps(mapped, axis) for axis in axes],
-        emit.counts(axes),
+        steps,
+        counts,
         vector_order(mapped.value.layout, 1, axes),
     )
     return emit.into_batch(mapped, axes, node, value)

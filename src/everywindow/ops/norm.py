@@ -9,8 +9,10 @@ import torch
 from torch import fx, nn
 
 from everywindow.geometry import Value, has_batch, is_space, space_axes
+from everywindow.ops import functional as fn
+from everywindow.ops.context import WHY, in_context
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import is_in_place
+from everywindow.ops.form import axis_dim, is_in_place
 from everywindow.ops.places import Unchanged
 from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, overloads
 from everywindow.ops.verbatim import emit_verbatim, plain_value
@@ -139,9 +141,19 @@ class WindowNorm(Unchanged):
             raise NotShared("a normalisation over a flattened map")
         if call.arguments.get("use_input_stats") is False:
             return value
-        if value.mapped:
-            raise NotShared("a normalisation takes its statistics over the window's positions")
-        return value
+        if not value.mapped:
+            return value
+        alone = all(is_space(dim) for dim in value.layout[2:]) and len(value.mapped) == len(value.layout) - 2
+        if call.one_pass and alone and "native" not in str(call.target):
+            return in_context(value, call.because(WHY))
+        raise NotShared("a normalisation takes its statistics over the window's positions")
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
-        return emit_verbatim(call, emit, emit.mapped(call["input"]), self.infer(call))
+        mapped, value = emit.mapped(call["input"]), self.infer(call)
+        if not value.mapped or call.arguments.get("use_input_stats") is False:
+            return emit_verbatim(call, emit, mapped, value)
+        weight, bias = emit.constant(call["weight"]), emit.constant(call["bias"])
+        groups = call.arguments.get("num_groups", call.shape[1])
+        axes = [(axis_dim(value.layout, axis), *emit.window_steps(mapped, axis)[:2]) for axis in value.mapped]
+        node = emit.call(fn.norm_around, mapped.node, groups, weight, bias, call["eps"], axes)
+        return replace(mapped, node=node, value=value)

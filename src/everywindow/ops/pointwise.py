@@ -9,7 +9,18 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from everywindow.geometry import Dim, Value, feature_dim, has_batch, is_space, joined_spent, space_axes
+from everywindow.geometry import (
+    AxisRecord,
+    Dim,
+    Reason,
+    Value,
+    feature_dim,
+    has_batch,
+    is_space,
+    joined_spent,
+    space_axes,
+)
+from everywindow.ops.context import WHY, meeting
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place
 from everywindow.ops.places import NOTHING, Environment, Places, Step, Unchanged, passed_on, verbatim
@@ -32,6 +43,8 @@ EXTRA = overloads(
     "softplus.default square.default clip.default hardsigmoid.default where.ScalarSelf where.ScalarOther where.Scalar"
 )
 
+WHOLE = "a value of the whole window meets single positions"
+
 
 class Pointwise(Unchanged):
     """Elementwise operations; constants that vary over the window's positions have no counterpart in the one pass."""
@@ -47,7 +60,8 @@ class Pointwise(Unchanged):
     def _value(self, call: Call) -> Value:
         values = self._values(call)
         rank = len(call.shape)
-        joined = _widened(join_records([_aligned(value, rank) for value in values]), call)
+        context = call.because(WHY) if call.one_pass else None
+        joined = _widened(join_records([_aligned(value, rank) for value in values], context), call)
         return with_varying(call, joined) if self.lays_out and is_in_place(joined.layout) else joined
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
@@ -56,7 +70,7 @@ class Pointwise(Unchanged):
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         plain = self._plain_values(call)
         inputs = [emit.plain(emit.mapped(node), value) for node, value in zip(call.inputs, plain, strict=True)]
-        inputs = emit.aligned(inputs)
+        inputs = meeting(emit, inputs)
         converted = {node: mapped.node for node, mapped in zip(call.inputs, inputs, strict=True)}
         arguments = [emit.argument(argument, converted) for argument in call.arguments.values()]
         node = emit_overload(call, emit, arguments)
@@ -102,16 +116,19 @@ def _widened(value: Value, call: Call) -> Value:
     return replace(value, layout=tuple(dim or feature_dim(size) for dim, size in sizes))
 
 
-def join_records(values: list[Value]) -> Value:
-    """The record of a value made of several, each broadcast to the others."""
+def join_records(values: list[Value], context: Reason | None = None) -> Value:
+    """The record of a value made of several, each broadcast to the others.
+
+    With ``context`` a value of the whole window may meet single positions, which then are inexact for that reason.
+    """
     joined = values[0]
     for other in values[1:]:
-        joined = _joined(joined, other)
+        joined = _joined(joined, other, context)
     return joined
 
 
-def _joined(a: Value, b: Value) -> Value:
-    layout = tuple(_broadcast(x, y, a, b) for x, y in zip(a.layout, b.layout, strict=True))
+def _joined(a: Value, b: Value, context: Reason | None) -> Value:
+    layout = tuple(_broadcast(x, y, a, b, context) for x, y in zip(a.layout, b.layout, strict=True))
     if sum(map(has_batch, layout)) > 1:
         raise MixesBatch("each item is paired with all the items of the batch")
     merged = replace(
@@ -123,15 +140,18 @@ def _joined(a: Value, b: Value) -> Value:
         unproved=a.unproved or b.unproved,
         spent=joined_spent(a, b),
     )
-    return _join_axes(merged, a, b).because(*a.reasons, *b.reasons)
+    return _join_axes(merged, a, b, context).because(*a.reasons, *b.reasons)
 
 
-def _join_axes(merged: Value, a: Value, b: Value) -> Value:
+def _join_axes(merged: Value, a: Value, b: Value, context: Reason | None) -> Value:
     for axis, (one, other) in enumerate(zip(a.axes, b.axes, strict=True)):
         if one is None and other is None:
             continue
         if one is None or other is None:
-            raise NotShared("a value of the whole window meets single positions")
+            whole, position = (a, other) if one is None else (b, one)
+            assert position is not None
+            merged = _in_context(merged, axis, whole, position, context)
+            continue
         record = one.joined(other)
         if record is None:
             raise NotShared(
@@ -142,13 +162,23 @@ def _join_axes(merged: Value, a: Value, b: Value) -> Value:
     return merged
 
 
-def _broadcast(x: Dim, y: Dim, a: Value, b: Value) -> Dim:
+def _in_context(merged: Value, axis: int, whole: Value, position: AxisRecord, context: Reason | None) -> Value:
+    """The record of positions that meet a value of the whole window along an axis."""
+    seen = whole.history()[axis]
+    if context is None or seen is None:
+        raise NotShared(WHOLE)
+    merged = merged.with_axis(axis, position.with_context(seen.low, seen.high))
+    return replace(merged, inexact=True).because(context)
+
+
+def _broadcast(x: Dim, y: Dim, a: Value, b: Value, context: Reason | None) -> Dim:
     if x == y or not y:
-        if x and not y and (space_axes((x,)) or has_batch(x)) and (a.mapped or b.mapped):
-            raise NotShared("a value of the whole window meets single positions")
+        expands = (bool(space_axes((x,))) and not (context and is_space(x))) or has_batch(x)
+        if x and not y and expands and (a.mapped or b.mapped):
+            raise NotShared(WHOLE)
         return x
     if not x:
-        return _broadcast(y, x, b, a)
+        return _broadcast(y, x, b, a, context)
     if space_axes((x,)) != space_axes((y,)) or has_batch(x) != has_batch(y):
         if has_batch(x) != has_batch(y):
             refuse_batch(x if has_batch(x) else y, "pairs with features")

@@ -52,6 +52,17 @@ def sum_divisor(call: Call, dims: Sequence[int], kind: str) -> int | None:
     return prod(value.axis(axis).n for axis in value.mapped) if kind == "mean" else 1
 
 
+class Norm(Reduction):
+    """The Euclidean norm over dimensions."""
+
+    targets = overloads("linalg_vector_norm.default norm.ScalarOpt_dim")
+
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        if call.arguments.get("ord", call.arguments.get("p", 2)) not in (2, 2.0, None):
+            raise NotShared("a norm other than the Euclidean")
+        return super().infer(call)
+
+
 class Extremum(Reduction):
     """``x.max(dim)``: the values; their places count from the window's corner and are not converted."""
 
@@ -144,11 +155,11 @@ def _windows_reduced(emit: Emitter, mapped: Mapped, features: Sequence[int], dim
     layout = mapped.value.layout
     axes = space_axes([layout[dim] for dim in dims])
     at = [axis_dim(layout, axis) for axis in axes]
-    boxes = [(dim, *emit.window_steps(mapped, axis)) for dim, axis in zip(at, axes, strict=True)]
-    counts = emit.counts(axes)
+    steps, counts = emit.windows(mapped, axes)
+    boxes = [(dim, *step) for dim, step in zip(at, steps, strict=True)]
     node = emit.call(fn.window_reduce, mapped.node, features, boxes, counts, kind)
     node = emit.call(fn.windows_to_batch, node, [(dim, 1) for dim in at], counts)
     return emit.into_batch(mapped, axes, node, mapped.value)
 
 
-_KINDS = {"max": "amax", "min": "amin"}
+_KINDS = {"max": "amax", "min": "amin", "linalg_vector_norm": "norm"}

@@ -14,7 +14,7 @@ from everywindow.ops.norm import BatchNorm, FeatureNorm, WindowNorm
 from everywindow.ops.opaque import Attention, Creation, Einsum, Expansion, Indexing, Opaque
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
-from everywindow.ops.reduce import Extremum, Reduction
+from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape
@@ -43,6 +43,7 @@ RULES: tuple[type[Rule], ...] = (
     MatrixProduct,
     MaxPooling,
     NearestUpsampling,
+    Norm,
     Opaque,
     Padding,
     Permute,

@@ -49,6 +49,8 @@ class Call:
 
     node: fx.Node
     values: Mapping[fx.Node, Value | tuple[Value, ...] | None]
+    one_pass: bool = False
+    """Whether a position may take the context of the window around it, where windows differ in what they have there."""
 
     @property
     def layer(self) -> str:
