@@ -15,6 +15,7 @@ from torch.nn import functional as F
 import everywindow as ew
 from everywindow.convert.kept import for_inference
 from everywindow.kernels import MaxPool, Shape, bands, convolved, minimal, saves, tanh_
+from everywindow.kernels.minimal import Filter, axis_of
 
 LAST = torch.channels_last
 
@@ -187,3 +188,22 @@ def test_bands_pass_on_what_is_not_a_number() -> None:
         found = convolved(x, weight, None, Shape((1, 1), (0, 0), (1, 1), 1), [partial(torch.tanh_)], pool)
     assert torch.equal(found.isnan(), plain.isnan())
     assert 0 < found.isnan().sum() < found.numel()
+
+
+@pytest.mark.parametrize("value", [1e3, 1e6, 1e20, -3.4028e38, float("inf")])
+@pytest.mark.parametrize("taps", [3, 4, 5])
+@pytest.mark.parametrize("coarse", [False, True])
+def test_an_extreme_value_reaches_no_output_that_does_not_read_it(value: float, taps: int, coarse: bool) -> None:
+    """Nodata pixels of -3.4e38 lie beside windows that must not see them."""
+    generator = torch.Generator().manual_seed(taps)
+    x = torch.randn((1, 64, 70, 70), generator=generator).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn((64, 64, taps, taps), generator=generator) / (64 * taps**2) ** 0.5
+    assert saves(x, weight, (1, 1), (1, 1), 1, coarse)
+    kernel = Filter(weight, None, (1, 1), axis_of(x, weight, (1, 1), coarse), coarse)
+    for at in range(31, 37):
+        marked = x.clone(memory_format=torch.preserve_format)
+        marked[:, :, at, at] = value
+        made, direct = kernel(marked), F.conv2d(x, weight)
+        reads = slice(at - taps + 1, at + 1)
+        made[:, :, reads, reads] = direct[:, :, reads, reads]
+        assert float((made - direct).abs().max()) < 1e-4

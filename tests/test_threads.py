@@ -127,7 +127,7 @@ def test_a_module_that_is_captured_meanwhile_keeps_its_place() -> None:
 
     def look() -> None:
         looked.set()
-        found.append(precision(module))
+        found.append(precision(module, (8, 8), 3))
 
     with using(module):
         thread = threading.Thread(target=look)

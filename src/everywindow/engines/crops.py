@@ -33,7 +33,7 @@ def run_crops(
     pixels: Tensor,
     grid: WindowGrid,
     *,
-    batched: bool,
+    most: int,
     window_bytes: int,
     limit: int,
     output: Output = None,
@@ -44,7 +44,7 @@ def run_crops(
 
     Args:
         module: the original network, with its device and dtype.
-        batched: whether windows may share a batch, which needs a proof that the network treats them apart.
+        most: windows that may share a batch; more than one needs a proof that the network treats them apart.
         window_bytes: bytes of values that one window takes.
         limit: bytes that all may take.
         kept_with: what the batch and memory format found best are kept with: the graph, which is another one where
@@ -54,15 +54,15 @@ def run_crops(
         InputError: the limit is too small for one window, or the output is no score vector.
     """
     largest_batch(limit, window_bytes, f"a window of {times(grid.window)}")
-    largest = windows_at_a_time(grid, limit, window_bytes)
-    tuner = _tuner(kept_with or module, pixels, grid, largest if batched else 1)
+    largest = min(most, windows_at_a_time(grid, limit, window_bytes))
+    tuner = _tuner(kept_with or module, pixels, grid, largest)
     scores: Tensor | None = None
     done = 0
     windows = _Windows(pixels, grid)
     with evaluating(module), torch.inference_mode(), Progress(grid.total, "crops", progress) as bar:
         runner = _Runner(module)
         while done < grid.total:
-            setting = _within(tuner.next(), largest if batched else 1)
+            setting = _within(tuner.next(), largest)
             count = min(setting[0], grid.total - done)
             if setting[1] not in tuner.trusted and not _alike_in(setting[1], runner, windows.batch(done, 1), output):
                 tuner.give_up(setting[1])
@@ -79,7 +79,7 @@ def run_crops(
             done += count
             bar.update(count)
     assert scores is not None
-    return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest if batched else 1)
+    return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest)
 
 
 def windows_at_a_time(grid: WindowGrid, limit: int, window_bytes: int) -> int:

@@ -19,24 +19,27 @@ def picked(outputs: Any, output: Output = None) -> Tensor:
     """One tensor of a network's output (the first by default).
 
     Raises:
-        InputError: no such output.
+        InputError: no such output, or complex numbers.
     """
     if isinstance(outputs, torch.Tensor):
         if output not in (None, 0):
             raise InputError("output", f"the network has one output, not {output!r}", "leave output= out")
+        if outputs.is_complex():
+            raise InputError("output", "the scores are complex numbers", "let the network put out real ones")
         return outputs
     items: list[Any] = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
     names: list[Any] = list(outputs) if isinstance(outputs, Mapping) else list(range(len(items)))
-    found = _place(names, output, isinstance(outputs, Mapping))
-    if found is None:
+    if output is None:
+        found = next((at for at, item in enumerate(items) if item is not None), None)
+    else:
+        found = _place(names, output, isinstance(outputs, Mapping))
+    if found is None or items[found] is None:
         raise InputError("output", f"{output!r} is none of {names}", "give one of them")
     return picked(items[found])
 
 
-def _place(names: list[Any], output: Output, keys: bool) -> int | None:
+def _place(names: list[Any], output: int | str, keys: bool) -> int | None:
     """Where an output stands; keys are told by their text, for a captured graph knows no other ones."""
-    if output is None:
-        return 0 if names else None
     same = [at for at, name in enumerate(names) if (str(name) == str(output) if keys else name == output)]
     return same[0] if same else None
 

@@ -49,7 +49,7 @@ def prepare(
         InputError: no such device or dtype.
         IndependenceError: the network mixes the items of a batch, or gives another result each time.
     """
-    own_dtype, own_device = precision(module)
+    own_dtype, own_device = precision(module, window, channels)
     wanted = _device(device, own_device), _dtype(dtype, own_dtype)
     coarser = torch.finfo(wanted[1]).eps > torch.finfo(own_dtype).eps
     original = module if coarser else None

@@ -135,7 +135,7 @@ def _by_crops(job: Job, choice: Choice) -> Run:
         job.prepared.module,
         job.pixels,
         job.grid,
-        batched=doubt is None,
+        most=1 if doubt is not None or network is None else network.most,
         window_bytes=0 if network is None else window_peak_bytes(network),
         limit=job.limit,
         output=job.output,

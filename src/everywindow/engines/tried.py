@@ -154,7 +154,7 @@ def precision_note(job: Job, scores: Tensor) -> str:
     if prepared.original is None:
         return ""
     offsets = _spread_out(job.grid)
-    dtype, _ = precision(prepared.original)
+    dtype, _ = precision(prepared.original, job.grid.window, len(job.pixels))
     reference = torch.stack([_crop_scores(job, prepared.original, at).reshape(-1) for at in offsets], dim=1)
     every = scores.flatten(1)
     places = torch.tensor([[a // s for a, s in zip(at, job.grid.stride, strict=True)] for at in offsets])
@@ -167,13 +167,13 @@ def precision_note(job: Job, scores: Tensor) -> str:
 def _crop_scores(job: Job, module: nn.Module, at: tuple[int, ...]) -> Tensor:
     """The scores of one window by a module in its own dtype."""
     window = job.grid.window
-    dtype, device = precision(module)
+    dtype, device = precision(module, window, len(job.pixels))
     crop = job.image[(slice(None), *(slice(a, a + size) for a, size in zip(at, window, strict=True)))]
     found, _ = run_crops(
         module,
         crop.to(device, dtype),
         WindowGrid(window, window, window),
-        batched=False,
+        most=1,
         window_bytes=0,
         limit=job.limit,
         output=job.output,

@@ -65,12 +65,12 @@ def _end(network: Network, output: int | str | None) -> Activation | None:
 
 
 def _leaf(outputs: Any, output: int | str | None) -> Any:
-    if isinstance(outputs, Mapping):
-        return _leaf(outputs.get(next(iter(outputs)) if output is None else str(output)), None)
-    if isinstance(outputs, tuple | list):
-        index = output if isinstance(output, int) else 0
-        return _leaf(outputs[index], None) if index < len(outputs) else None
-    return outputs
+    if not isinstance(outputs, Mapping | tuple | list):
+        return outputs
+    named = dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
+    if output is None:
+        return _leaf(next((item for item in named.values() if item is not None), None), None)
+    return _leaf(named.get(output if not isinstance(outputs, Mapping) else str(output)), None)
 
 
 def _name(node: fx.Node) -> str:

@@ -74,7 +74,7 @@ def _still(kept: _Kept, module: nn.Module) -> _Kept | None:
     """The graph, if it computes what the module does; one that is the module itself always does."""
     if isinstance(module, GraphNetwork):
         return kept
-    scores, most = module_scores(kept.network, module), bound(module, kept.apart)
+    scores, most = module_scores(kept.network, module), bound(kept.network, module, kept.apart)
     if distance(scores, kept.scores) <= most:
         return kept
     return kept._replace(scores=scores) if distance(graph_scores(kept.network, module), scores) <= most else None

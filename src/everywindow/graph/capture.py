@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -66,7 +67,7 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
 
 
 def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
-    dtype, device = precision(module)
+    dtype, device = precision(module, window, channels)
     try:
         # Tensors made in inference mode cannot be exported, and none must be made while this runs.
         with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
@@ -132,7 +133,13 @@ def _network(program: ExportedProgram, module: nn.Module, window: tuple[int, ...
     _drop_unused(graph)
     state = _used_state(graph, tensors, canonical)
     tied = {name: first for name, first in canonical.items() if first in state and name not in state}
-    return Network(graph, state, window, channels, tied)
+    return Network(graph, state, window, channels, tied, _most(program))
+
+
+def _most(program: ExportedProgram) -> int:
+    """The largest batch for which the module's code takes the way that was captured."""
+    limits = [int(limit.upper) for limit in program.range_constraints.values() if limit.upper < sys.maxsize]
+    return min(limits, default=sys.maxsize)
 
 
 def _canonical_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:

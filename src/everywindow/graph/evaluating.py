@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from everywindow.graph.shapes import float_dtypes
+
 _FREED = threading.Condition()
 _HELD: dict[int, tuple[int, int]] = {}
 """By identity of a submodule that is in use: the thread that has it, and how many times over."""
@@ -52,10 +54,30 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
                 child.training = mode
 
 
-def precision(module: nn.Module) -> tuple[torch.dtype, torch.device]:
-    """Dtype and device of the module's weights; the defaults where it has none."""
+def precision(module: nn.Module, window: tuple[int, ...], channels: int) -> tuple[torch.dtype, torch.device]:
+    """Dtype and device that the module takes windows in: those of its weights; the defaults where it has none.
+
+    Of several dtypes the finest in which it runs: its code brings windows into the others where it needs them.
+    """
     with using(module):  # while it is captured, its weights are stand-ins on no device
-        for tensor in (*module.parameters(), *module.buffers()):
-            if tensor.is_floating_point():
-                return tensor.dtype, tensor.device
-    return torch.get_default_dtype(), torch.device("cpu")
+        floats = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
+        if not floats:
+            return torch.get_default_dtype(), torch.device("cpu")
+        device = floats[0].device
+        dtypes = float_dtypes(floats)
+        if len(dtypes) == 1:
+            return dtypes[0], device
+        running = (
+            dtype for dtype in dtypes if _runs(module, torch.zeros(1, channels, *window, dtype=dtype, device=device))
+        )
+        return next(running, floats[0].dtype), device
+
+
+def _runs(module: nn.Module, window: torch.Tensor) -> bool:
+    """Whether the module takes a window of this dtype."""
+    try:
+        with evaluating(module), torch.no_grad():
+            module(window)
+    except RuntimeError:
+        return False
+    return True

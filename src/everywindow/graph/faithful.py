@@ -76,12 +76,12 @@ def distance(scores: Scores, others: Scores) -> float:
     return max((_apart(*pair) for pair in zip(scores, others, strict=True)), default=0.0)
 
 
-def bound(module: nn.Module, before: float) -> float:
+def bound(network: Network, module: nn.Module, before: float) -> float:
     """How far a kept graph may be from its module, which were ``before`` so far from one another.
 
     Both run the same operations on one window, so they are much nearer than :data:`CLOSE`.
     """
-    dtype, _ = precision(module)
+    dtype, _ = precision(module, network.window, network.channels)
     return min(max(SLACK * before, ROUNDINGS * torch.finfo(dtype).eps), CLOSE.get(dtype, COARSE))
 
 
@@ -94,7 +94,7 @@ def _tried(module: nn.Module, call: Callable[[Tensor], Any], network: Network) -
 
 
 def _noise(network: Network, module: nn.Module, windows: int) -> Tensor:
-    dtype, device = precision(module)
+    dtype, device = precision(module, network.window, network.channels)
     generator = torch.Generator().manual_seed(0)
     return torch.randn((windows, network.channels, *network.window), generator=generator).to(device, dtype)
 

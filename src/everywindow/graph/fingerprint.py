@@ -55,6 +55,8 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    if nn.parameter.is_lazy(tensor):
+        return (tensor.dtype,)
     return tuple(tensor.shape), tensor.dtype, str(tensor.device)
 
 

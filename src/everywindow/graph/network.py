@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,7 @@ class Network:
         window: input size per spatial axis, in pixels.
         channels: channels of the input.
         tied: other names of weights that stand in ``state`` under one.
+        most: windows that a batch may have for the module's code to do what the graph does.
         kept: what follows from the graph alone and is not to be made twice, by whoever made it.
     """
 
@@ -39,6 +41,7 @@ class Network:
     window: tuple[int, ...]
     channels: int
     tied: Mapping[str, str] = field(default_factory=dict)
+    most: int = sys.maxsize
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property

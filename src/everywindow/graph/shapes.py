@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -20,27 +20,42 @@ MOST_ELEMENTS = 2**34
 def record_shapes(graph: fx.Graph, state: Mapping[str, torch.Tensor], window: tuple[int, ...], channels: int) -> None:
     """Set ``meta["shape"]`` and ``meta["dtype"]`` of every tensor-valued node, at batch size ``BATCH``.
 
+    Images have the dtype of the weights; of several the finest that the graph takes, as for its module.
+
     Raises:
         CaptureError: an operation does not fit its inputs, or gives an absurdly large value.
     """
+    first = next((tensor for tensor in state.values() if tensor.is_floating_point()), torch.empty(0))
+    *finer, last = float_dtypes(state.values()) or [first.dtype]
+    for dtype in finer:
+        try:
+            return _record_in(graph, state, torch.Size((BATCH, channels, *window)), dtype, first.device)
+        except CaptureError:
+            continue
+    return _record_in(graph, state, torch.Size((BATCH, channels, *window)), last, first.device)
+
+
+def float_dtypes(tensors: Iterable[torch.Tensor]) -> list[torch.dtype]:
+    """The floating-point dtypes among tensors, the finest first."""
+    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    return sorted(dtypes, key=lambda dtype: torch.finfo(dtype).eps)
+
+
+def _record_in(
+    graph: fx.Graph, state: Mapping[str, torch.Tensor], shape: torch.Size, dtype: torch.dtype, device: torch.device
+) -> None:
+    """The same for images of a dtype."""
     values: dict[fx.Node, Any] = {}
     with FakeTensorMode() as mode, torch.no_grad():
-        like = _like(state)
         for node in graph.nodes:
             if node.op == "placeholder":
-                values[node] = torch.empty((BATCH, channels, *window), **like)
+                values[node] = torch.empty(shape, dtype=dtype, device=device)
             elif node.op == "get_attr":
                 values[node] = mode.from_tensor(state[str(node.target)])
             elif node.op == "call_function":
                 values[node] = _call(node, values)
             if node.op != "output":
                 _record(node, values[node])
-
-
-def _like(state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    """dtype and device of the image: those of the first real-valued weight."""
-    first = next((t for t in state.values() if t.is_floating_point()), torch.empty(0))
-    return {"dtype": first.dtype, "device": first.device}
 
 
 def _call(node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:

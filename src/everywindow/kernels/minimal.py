@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 
 import torch
@@ -51,6 +51,16 @@ LEAST_PART = 0.5
 
 LEAST_VALUES = 2**18
 """Output positions times channels, from which it pays to combine the taps."""
+
+LARGEST = 2.0**60
+"""Larger inputs are summed directly: sums of them before the products might overflow."""
+
+APART = 2
+"""Of so many outputs made together none takes anything of an input that it does not read. Of more it does: such inputs
+cancel, but for a rounding of the largest."""
+
+OUTSTANDING = 64.0
+"""An input so many times the usual one is not let into the roundings of outputs that do not read it."""
 
 
 @dataclass(frozen=True)
@@ -183,12 +193,19 @@ class Filter:
     """A convolution's kernels, made ready for minimal filtering along a spatial axis (0: rows, 1: columns)."""
 
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, dilation: Sequence[int], axis: int, coarse: bool = False
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        dilation: Sequence[int],
+        axis: int,
+        coarse: bool = False,
+        most: int | None = None,
     ) -> None:
         self.axis, self.dilation = axis, tuple(dilation)
         taps, channels = weight.shape[2 + axis], weight.shape[1]
         outputs = outputs_of(taps, channels, coarse)
         assert outputs is not None
+        outputs = min(outputs, most or outputs)
         self.matrices = minimal(outputs, taps)
         self._weight, self._bias = weight, bias
         kernels = [_combined(weight.unbind(2 + axis), row).unsqueeze(2 + axis) for row in self.matrices.of_taps]
@@ -207,6 +224,19 @@ class Filter:
         """The map without padding, put into ``out`` where that is given; both lie with their channels last."""
         lengths = output_lengths(x, self._weight, self.dilation)
         out = empty_map(x, self._weight, lengths) if out is None else out
+        largest = _largest(x)
+        if not largest < LARGEST:  # nor where it is no number
+            return out.copy_(F.conv2d(x, self._weight, self._bias, 1, 0, self.dilation))
+        if self.matrices.outputs > APART and largest > OUTSTANDING * _usual(x):
+            return self._apart._filtered(x, out, lengths)
+        return self._filtered(x, out, lengths)
+
+    @cached_property
+    def _apart(self) -> Filter:
+        """The same with fewer outputs at a time."""
+        return Filter(self._weight, self._bias, self.dilation, self.axis, most=APART)
+
+    def _filtered(self, x: Tensor, out: Tensor, lengths: Sequence[int]) -> Tensor:
         at = 2 + self.axis
         reach = x.shape[at] - lengths[self.axis]
         whole = lengths[self.axis] // self.group * self.group
@@ -250,12 +280,25 @@ class Filter:
         at = 1 + self.axis
         x = combined.flatten(at, at + 1).permute(0, 3, 1, 2)
         if self._inner and x.shape[3 - self.axis] >= LONG:
-            return self._inner[index](x)
+            inner = self._inner[index]
+            lengths = output_lengths(x, inner._weight, self.dilation)
+            return inner._filtered(x, empty_map(x, inner._weight, lengths), lengths)
         return F.conv2d(x, self._kernels[index], self._bias_of(index), 1, 0, self.dilation)
 
     def _bias_of(self, index: int) -> Tensor | None:
         """The product at the point 1 goes into all outputs once: it brings the bias."""
         return self._bias if index == 1 else None
+
+
+def _largest(x: Tensor) -> float:
+    """The largest absolute value; NaN where there is one."""
+    low, high = torch.aminmax(x.permute(0, 2, 3, 1))
+    return float(torch.maximum(-low, high))
+
+
+def _usual(x: Tensor) -> float:
+    """The mean absolute value of a row, of half of them less: so a few large values do not change it."""
+    return float(x.permute(0, 2, 3, 1)[:, ::4].abs().mean((0, 2, 3)).median())
 
 
 def _shifted(rows: Tensor, at: int, step: int, group: int, groups: int, count: int) -> list[Tensor]:

@@ -18,12 +18,19 @@ from everywindow.kernels import every, taps
 MANY_TAPS = 3
 """Boxes with more taps are combined by doubling: 56 taps take 7 calls in place of 55."""
 
+
+def euclidean(x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
+    """The Euclidean norm over some dimensions."""
+    norm: Tensor = torch.linalg.vector_norm(x, 2, list(dims), keepdim)
+    return norm
+
+
 REDUCTIONS: dict[str, Callable[..., Tensor]] = {
     "mean": torch.ops.aten.mean.dim,
     "sum": torch.ops.aten.sum.dim_IntList,
     "amax": torch.ops.aten.amax.default,
     "amin": torch.ops.aten.amin.default,
-    "norm": lambda x, dims, keepdim: torch.linalg.vector_norm(x, 2, dims, keepdim),
+    "norm": euclidean,
 }
 
 

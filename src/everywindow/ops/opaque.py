@@ -10,7 +10,17 @@ from dataclasses import replace
 from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.rule import Call, NotProved, NotShared, Rule, Shape, overloads, shape_of
+from everywindow.ops.rule import (
+    Call,
+    NotProved,
+    NotReproducible,
+    NotShared,
+    Rule,
+    Shape,
+    normal_dim,
+    overloads,
+    shape_of,
+)
 from everywindow.ops.verbatim import emit_overload
 
 
@@ -33,7 +43,8 @@ class Opaque(Rule):
 
     targets = overloads(
         "conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input "
-        "upsample_bilinear2d.vec upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec "
+        "upsample_bilinear2d.vec _upsample_bilinear2d_aa.vec _upsample_bicubic2d_aa.vec grid_sampler.default "
+        "upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec "
         "pixel_shuffle.default pixel_unshuffle.default im2col.default "
         "max_pool2d_with_indices.default max_pool3d_with_indices.default"
     )
@@ -78,6 +89,48 @@ class Expansion(Opaque):
     own_dims = 0
 
 
+class Repetition(Opaque):
+    """Copies side by side; the batch stays as long as it is."""
+
+    targets = overloads("repeat.default tile.default")
+    own_dims = 0
+
+    def _check(self, call: Call, value: Value) -> None:
+        super()._check(call, value)
+        times = call["repeats" if "repeats" in call.arguments else "dims"]
+        if len(times) != len(value.layout) or times[0] != 1:
+            raise NotProved(f"{op_name(call)} may repeat the items of the batch")
+
+
+class Gathering(Opaque):
+    """Positions picked by indices that are computed for each item."""
+
+    targets = overloads("gather.default")
+    own_dims = 1
+
+    def _check(self, call: Call, value: Value) -> None:
+        super()._check(call, value)
+        if call["dim"] in (0, -len(value.layout)) or len(call.inputs) < 2:
+            raise NotProved("gather may pick among the items of the batch")
+
+
+class Spectrum(Opaque):
+    """Fourier transforms along dimensions behind the batch."""
+
+    targets = overloads(
+        "fft_fft.default fft_ifft.default fft_rfft.default fft_irfft.default fft_fft2.default fft_ifft2.default "
+        "fft_rfft2.default fft_irfft2.default fft_fftn.default fft_ifftn.default fft_rfftn.default fft_irfftn.default"
+    )
+    own_dims = 1
+
+    def _check(self, call: Call, value: Value) -> None:
+        super()._check(call, value)
+        dims = call["dim"]
+        listed = [dims] if isinstance(dims, int) else dims
+        if not listed or any(normal_dim(dim, len(value.layout)) == 0 for dim in listed):
+            raise NotProved(f"{op_name(call)} may run over the items of the batch")
+
+
 class Indexing(Opaque):
     """Constant indices into dimensions behind the batch."""
 
@@ -111,6 +164,8 @@ class Attention(Opaque):
     targets = overloads("scaled_dot_product_attention.default bmm.default baddbmm.default")
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        if call.arguments.get("dropout_p"):
+            raise NotReproducible("draws random numbers: the dropout of attention is active in evaluation mode")
         if len({call.value(node).layout[0] for node in call.inputs}) > 1:
             raise NotProved(f"{op_name(call)} pairs the items of the batch in different orders")
         return super().infer(call)

@@ -14,7 +14,7 @@ from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place, physical_dim, rearrangement
 from everywindow.ops.places import Places, Step, verbatim
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
-from everywindow.ops.verbatim import plain_value
+from everywindow.ops.verbatim import AlongFeatures, plain_value
 
 
 class Reduction(Rule):
@@ -58,9 +58,17 @@ class Norm(Reduction):
     targets = overloads("linalg_vector_norm.default norm.ScalarOpt_dim")
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
-        if call.arguments.get("ord", call.arguments.get("p", 2)) not in (2, 2.0, None):
-            raise NotShared("a norm other than the Euclidean")
-        return super().infer(call)
+        return _ALONG.infer(call) if self._other(call) else super().infer(call)
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        return _ALONG.convert(call, emit) if self._other(call) else super().convert(call, emit)
+
+    def _other(self, call: Call) -> bool:
+        """Whether this is another norm, which only features have in common."""
+        return call.arguments.get("ord", call.arguments.get("p")) not in (2, 2.0, None)
+
+
+_ALONG = AlongFeatures()
 
 
 class Extremum(Reduction):

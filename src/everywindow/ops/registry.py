@@ -11,7 +11,17 @@ from torch import fx
 from everywindow.ops.convolution import Convolution
 from everywindow.ops.linear import Linear, MatrixProduct
 from everywindow.ops.norm import BatchNorm, FeatureNorm, WindowNorm
-from everywindow.ops.opaque import Attention, Creation, Einsum, Expansion, Indexing, Opaque
+from everywindow.ops.opaque import (
+    Attention,
+    Creation,
+    Einsum,
+    Expansion,
+    Gathering,
+    Indexing,
+    Opaque,
+    Repetition,
+    Spectrum,
+)
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
 from everywindow.ops.reduce import Extremum, Norm, Reduction
@@ -36,6 +46,7 @@ RULES: tuple[type[Rule], ...] = (
     Expansion,
     Extremum,
     FeatureNorm,
+    Gathering,
     Identity,
     Indexing,
     Item,
@@ -50,9 +61,11 @@ RULES: tuple[type[Rule], ...] = (
     Pointwise,
     Prelu,
     Reduction,
+    Repetition,
     Reshape,
     Select,
     Slice,
+    Spectrum,
     Split,
     WindowNorm,
 )

@@ -64,8 +64,8 @@ class AlongFeatures(Unchanged):
 
     targets = overloads(
         "softmax.int log_softmax.int _softmax.default _log_softmax.default glu.default cumsum.default "
-        "cumprod.default logsumexp.default linalg_vector_norm.default norm.ScalarOpt_dim flip.default roll.default "
-        "var.correction std.correction var.dim std.dim sort.default topk.default argmax.default "
+        "cumprod.default cummax.default cummin.default logsumexp.default prod.dim_int median.dim flip.default "
+        "roll.default var.correction std.correction var.dim std.dim sort.default topk.default argmax.default "
         "native_channel_shuffle.default channel_shuffle.default"
     )
 
