@@ -105,6 +105,7 @@ def test_plan_tells_what_is_shared(image: torch.Tensor) -> None:
 
 def test_rates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(rates.CACHE, str(tmp_path))
+    monkeypatch.setattr(rates, "probed", lambda *place: {})
     rates.rates_for.cache_clear()
     place = torch.device("cpu"), torch.float32, torch.get_num_threads()
     first = rates.rates_for(*place)
