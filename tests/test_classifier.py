@@ -67,7 +67,7 @@ def test_its_text_is_short() -> None:
         ({"window": ()}, "one to three axes"),
         ({"window": None}, "window: None"),
         ({"channels": 0}, "channels: 0"),
-        ({"channels": None}, "channels: None"),
+        ({"channels": "3"}, "channels: '3'"),
         ({"mean": [0.5]}, "mean: 1 numbers for 3 channels"),
         ({"mean": "abc"}, "mean: 'abc'"),
         ({"mean": [0.5, 0.5, float("nan")]}, "mean: .*finite"),
@@ -92,8 +92,9 @@ def test_a_graph_has_one_window() -> None:
     assert Classifier(module, 12, 1).window == (12, 12)
     with pytest.raises(InputError, match=r"window: \(13, 13\)"):
         Classifier(module, 13, 1)
+    assert Classifier(module, 12).channels == 1
     with pytest.raises(InputError, match="channels: 3"):
-        Classifier(module, 12)
+        Classifier(module, 12, 3)
 
 
 def test_bare_modules_become_classifiers() -> None:
@@ -117,3 +118,22 @@ def test_what_is_no_classifier() -> None:
         as_classifier(Lenet())
     with pytest.raises(InputError, match=r"everywindow\.load"):
         as_classifier("vgg16", window=224)
+
+
+@pytest.mark.parametrize(
+    ("module", "mean", "channels"),
+    [
+        (nn.Conv2d(1, 2, 3), None, 1),
+        (nn.Conv2d(5, 2, 3), [0.5] * 5, 5),
+        (nn.Flatten(), [0.5] * 4, 4),
+        (nn.Flatten(), None, 3),
+    ],
+)
+def test_channels_are_told_by_the_first_convolution(module: nn.Module, mean: list[float] | None, channels: int) -> None:
+    assert Classifier(module, 12, mean=mean).channels == channels
+    assert Classifier(module, 12, None, mean).channels == channels
+
+
+def test_normalisation_of_other_channels_than_the_first_convolution_is_refused() -> None:
+    with pytest.raises(InputError, match=r"mean: 3 numbers for 1 channels; .*channels="):
+        Classifier(nn.Conv2d(1, 2, 3), 12, mean=[0.5] * 3)

@@ -307,3 +307,27 @@ def test_module_runs_as_a_program() -> None:
     ran = subprocess.run(program, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert ran.stderr == "everywindow: absent.npz: no such file; check the name\n"
+
+
+def test_compare_runs_the_modes_that_are_named(command: Any, padded: str, photo: str) -> None:
+    ran = command("compare", photo, "--model", padded, "--stride", 4, "--modes", "crops,exact", "--json")
+    assert [run["mode"] for run in ran.json["runs"]] == ["crops", "exact"]
+    assert ran.json["left_out"] == []
+    wrong = command("compare", photo, "--model", padded, "--modes", "crops,fast")
+    assert wrong.code == 2
+    assert "'fast' is none of exact, fcn, crops" in wrong.complaint
+
+
+def test_a_window_that_the_model_does_not_take_is_one_line(
+    command: Any, tmp_path: Path, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "grey_net.py").write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    options = ("--model", "grey_net:build", "--trust", "--window", 9)
+    for ran in (command("scan", photo, *options, "--out", "map.npz"), command("compare", photo, *options)):
+        assert ran.code == 1
+        assert "does not take a window of 1×9×9" in ran.complaint

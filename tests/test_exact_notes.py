@@ -141,6 +141,7 @@ def test_a_measurement_is_not_held_against_a_prediction_from_rates_that_are_too_
     predicted = {"crops": 10.0, "exact": 0.4}
     assert expected_seconds(predicted, {}) == predicted
     assert expected_seconds(predicted, {"crops": 0.3})["exact"] == pytest.approx(0.012)  # tried, not given up
+    assert expected_seconds(predicted, {"crops": 20.0})["exact"] == pytest.approx(0.8)  # a slow hour, for all
     assert expected_seconds(predicted, {"exact": 2.0}) == {"crops": 10.0, "exact": 2.0}
     assert expected_seconds(predicted, {"crops": 0.3, "exact": 0.5}) == {"crops": 0.3, "exact": 0.5}
 

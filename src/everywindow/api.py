@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.costing import Cost, cost_table
-from everywindow.engines import Prepared, Run, default_stride, prepare, run
+from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import captured, final_activation
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, ModeRun, ScoreMap
+from everywindow.report import Comparison, LeftOut, ModeRun, ScoreMap
 from everywindow.sharing import exact_macs
 
 Sizes = int | Sequence[int]
@@ -107,7 +107,7 @@ def compare(
     image: Any,
     window: Sizes | None = None,
     stride: Sizes | None = None,
-    modes: Sequence[str] = ("crops", "fcn", "exact"),
+    modes: Sequence[str] | None = None,
     pad: Sizes | None = None,
     scale: float | None = None,
     output: int | str | None = None,
@@ -120,6 +120,10 @@ def compare(
 
     The crops are run in any case, as the reference. Arguments and errors are those of :func:`scan`.
 
+    Args:
+        modes: which to compare; all by default, but for ``"fcn"`` where the network has no plain conversion: then the
+            comparison says why, in ``left_out``.
+
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> compare(net, torch.randn(1, 12, 10), window=8).run("fcn").agreement
     1.0
@@ -128,21 +132,35 @@ def compare(
     read = _read(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    wanted = ("crops", *(mode for mode in dict.fromkeys(modes) if mode != "crops"))
-    runs = [
-        run(
-            prepared,
-            read.pixels,
-            known.window,
-            steps,
-            mode=mode,
-            output=output,
-            memory=memory,
-            progress=progress,
-        )
-        for mode in wanted
-    ]
-    return Comparison(tuple(_mode_run(finished, runs[0]) for finished in runs), runs[0].grid.total)
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    for mode in _wanted(modes):
+        try:
+            finished = run(
+                prepared,
+                read.pixels,
+                known.window,
+                steps,
+                mode=mode,
+                output=output,
+                memory=memory,
+                progress=progress,
+            )
+        except ConversionError as error:
+            if modes is not None:
+                raise
+            left_out.append(LeftOut(mode, error.layer, error.why))
+        else:
+            runs.append(finished)
+    return Comparison(tuple(_mode_run(each, runs[0]) for each in runs), runs[0].grid.total, tuple(left_out))
+
+
+def _wanted(modes: Sequence[str] | None) -> tuple[str, ...]:
+    """The modes to compare, in the order in which they run."""
+    given = ("crops", "fcn", "exact") if modes is None else modes
+    for mode in given:
+        check_mode(mode)
+    return ("crops", *(mode for mode in dict.fromkeys(given) if mode != "crops"))
 
 
 def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stride: Sizes | None = None) -> Cost:
@@ -155,7 +173,8 @@ def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stri
     known = as_classifier(classifier, window)
     prepared = prepare(known.module, known.window, known.channels)
     if prepared.network is None:
-        raise ConversionError("network", prepared.why_not, "its cost cannot be counted")
+        name, why = prepared.why_not or ("network", "it cannot be captured")
+        raise ConversionError(name, why, "scan it: its cost cannot be counted before")
     axes = len(known.window)
     steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
     grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 
+MODES = ("exact", "fcn", "crops")
+
 
 class Sizes(click.ParamType[Any]):
     """One whole number for all axes, or one for each: ``32`` or ``32,16``."""
@@ -29,6 +31,22 @@ class Sizes(click.ParamType[Any]):
         except ValueError:
             self.fail(f"{value!r} is not a whole number, or one per axis such as 32,16", param, ctx)
         return numbers[0] if len(numbers) == 1 else numbers
+
+
+class Modes(click.ParamType[Any]):
+    """Modes in one word: ``crops,exact``."""
+
+    name = "MODE[,MODE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Take the names apart."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        names = tuple(name.strip() for name in value.split(","))
+        unknown = [name for name in names if name not in MODES]
+        if unknown:
+            self.fail(f"{unknown[0]!r} is none of {', '.join(MODES)}", param, ctx)
+        return names
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import click
 
 from everywindow.cli.options import (
     Console,
+    Modes,
     Sizes,
     image_options,
     json_option,
@@ -96,6 +97,11 @@ def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
 @click.argument("image")
 @model_options
 @image_options
+@click.option(
+    "--modes",
+    type=Modes(),
+    help="Modes to run, such as crops,exact.  [default: all; fcn where the network has a conversion]",
+)
 @json_option
 def compare(
     image: str,

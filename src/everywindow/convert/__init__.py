@@ -1,11 +1,12 @@
 """From a captured classifier to a fully convolutional network."""
 
-from everywindow.convert.conversion import fully_convolutional
+from everywindow.convert.conversion import INSTEAD, fully_convolutional
 from everywindow.convert.kept import converted, for_inference
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.convert.reuse import reusing_memory
 
 __all__ = [
+    "INSTEAD",
     "FullyConvolutional",
     "Geometry",
     "converted",

@@ -2,6 +2,6 @@
 
 from everywindow.engines.plan import Plan
 from everywindow.engines.prepare import Prepared, default_stride, prepare
-from everywindow.engines.scan import MODES, Run, run
+from everywindow.engines.scan import MODES, Run, check_mode, run
 
-__all__ = ["MODES", "Plan", "Prepared", "Run", "default_stride", "prepare", "run"]
+__all__ = ["MODES", "Plan", "Prepared", "Run", "check_mode", "default_stride", "prepare", "run"]

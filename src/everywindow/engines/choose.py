@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everywindow.convert import FullyConvolutional, converted
+from everywindow.convert import INSTEAD, FullyConvolutional, converted
 from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.forecast import Forecast, forecast
 from everywindow.engines.measured import expected_seconds, measured_seconds
 from everywindow.engines.prepare import Prepared, unproved
 from everywindow.errors import ConversionError
-from everywindow.geometry import WindowGrid
+from everywindow.geometry import Reason, WindowGrid
 from everywindow.graph import Network, one_pass_records
 
 WORTH = 0.93
@@ -54,8 +54,9 @@ def choose(prepared: Prepared, grid: WindowGrid, mode: str, limit: int) -> Choic
         return Choice("crops", "asked for")
     if prepared.network is None:
         if mode == "fcn":
-            raise ConversionError("network", prepared.why_not, "mode='crops' scores each window by itself")
-        return Choice("crops", f"windows one by one: {prepared.why_not}")
+            reason = prepared.why_not or Reason("network", "it cannot be captured")
+            raise ConversionError(*reason, INSTEAD)
+        return Choice("crops", f"windows one by one: {unproved(prepared)}")
     if mode == "fcn":
         return Choice("fcn", "asked for", converted(prepared.network, grid.stride))
     doubt = unproved(prepared)

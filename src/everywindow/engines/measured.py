@@ -34,14 +34,15 @@ def measured_seconds(network: Network, grid: WindowGrid, limit: int) -> dict[str
 
 
 def expected_seconds(predicted: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
-    """Of each engine the measured seconds, or else what it may take at best.
+    """Of each engine the measured seconds, or else what it is to be expected to take.
 
-    Where some engine took less than predicted, the rates are too low for all of them, and a prediction is no match for
-    a measurement. Where it took more, the others keep their predictions: whichever looks better then is tried next.
+    A measurement is no match for a prediction from rates that are too low, or too high. How far they are off is told by
+    the crops, which are predicted best. Without them an engine that took less than predicted lowers what the others are
+    expected to take; one that took more does not raise it: whichever looks better then is tried next.
     """
-    ratios = [measured[name] / seconds for name, seconds in predicted.items() if name in measured]
-    faster = min((ratio for ratio in ratios if ratio > 0), default=1.0)  # 0 where a prediction was infinite
-    return {name: measured.get(name, seconds * min(1.0, faster)) for name, seconds in predicted.items()}
+    ratios = {name: measured[name] / seconds for name, seconds in predicted.items() if name in measured and seconds > 0}
+    pace = ratios.get("crops", min([1.0, *(ratio for ratio in ratios.values() if ratio > 0)]))
+    return {name: measured.get(name, seconds * pace) for name, seconds in predicted.items()}
 
 
 def _key(grid: WindowGrid, engine: str, limit: int) -> tuple[Any, int]:

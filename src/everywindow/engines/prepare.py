@@ -21,7 +21,7 @@ class Prepared:
     Attributes:
         module: on the device and in the dtype of the scan.
         network: its graph; None where it cannot be captured.
-        why_not: why it cannot be captured.
+        why_not: why it cannot be captured; None where it is.
         device, dtype: of the scan.
         original: the module in its own dtype, where the scan's is a coarser one.
         capture_seconds: how long the capture took.
@@ -29,7 +29,7 @@ class Prepared:
 
     module: nn.Module
     network: Network | None
-    why_not: str
+    why_not: Reason | None
     device: torch.device
     dtype: torch.dtype
     original: nn.Module | None = None
@@ -46,7 +46,7 @@ def prepare(
     """Capture a network for a device and dtype (by default its own).
 
     Raises:
-        InputError: no such device or dtype.
+        InputError: no such device or dtype, or the network does not take such a window.
         IndependenceError: the network mixes the items of a batch, or gives another result each time.
     """
     own_dtype, own_device = precision(module, window, channels)
@@ -59,11 +59,11 @@ def prepare(
     started = time.perf_counter()
     try:
         network: Network | None = captured(module, window, channels)
-        why_not = ""
+        why_not = None
     except IndependenceError:
         raise
     except CaptureError as error:
-        network, why_not = None, str(error)
+        network, why_not = None, Reason(error.what, error.why)
     if network is not None:
         records(network)
     return Prepared(module, network, why_not, *wanted, original, time.perf_counter() - started)
@@ -76,14 +76,14 @@ def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ..
 
 def unproved(prepared: Prepared) -> str | None:
     """Why windows may not share a batch; None where the graph proves that they may."""
-    if prepared.network is None:
-        return prepared.why_not
-    reason: Reason | None = records(prepared.network).unproved
+    reason = prepared.why_not if prepared.network is None else records(prepared.network).unproved
     return None if reason is None else f"{reason.layer}: {reason.why}"
 
 
 def _device(given: str | torch.device | None, own: torch.device) -> torch.device:
     if given is None:
+        if own.type == "meta":
+            raise InputError("device", "the network's weights are on 'meta', which holds no values", "load them first")
         return own
     try:
         device = torch.device(given)
@@ -91,6 +91,8 @@ def _device(given: str | torch.device | None, own: torch.device) -> torch.device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
+    if device.type == "meta":
+        raise InputError("device", "'meta' cannot be used (it holds no values)", "use 'cpu' or leave it out")
     return device
 
 

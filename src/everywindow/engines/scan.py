@@ -69,8 +69,7 @@ def run(
         InputError: an argument that cannot be used.
         ConversionError, CaptureError: ``mode="fcn"`` and the network has no plain conversion.
     """
-    if mode not in MODES:
-        raise InputError("mode", f"{mode!r} is none of {', '.join(MODES)}", "use one of them")
+    check_mode(mode)
     keep_pages()
     stride = stride or default_stride(prepared, window)
     grid = WindowGrid(tuple(pixels.shape[1:]), window, stride)
@@ -102,6 +101,12 @@ def run(
         planning_seconds=planned - started,
     )
     return replace(finished, plan=plan, seconds=seconds)
+
+
+def check_mode(mode: str) -> None:
+    """Raise InputError for what is no mode."""
+    if mode not in MODES:
+        raise InputError("mode", f"{mode!r} is none of {', '.join(MODES)}", "use one of them")
 
 
 def _notes(job: Job, choice: Choice, finished: Run) -> tuple[str, ...]:
@@ -143,7 +148,8 @@ def _by_crops(job: Job, choice: Choice) -> Run:
         kept_with=network,
     )
     macs = None if network is None else crops_macs(network, job.grid)
-    notes = () if doubt is None else (f"one window at a time: {doubt}",)
+    told = doubt is None or doubt in choice.reason
+    notes = () if told else (f"one window at a time: {doubt}",)
     plan = replace(_plan(job, choice), batch=batch, memory_format=memory_format, macs=macs, notes=notes)
     return Run(scores.cpu(), EXACT, plan, job.grid, 0.0)
 

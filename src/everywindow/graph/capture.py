@@ -14,7 +14,8 @@ from torch.export import Dim, ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils import _pytree as pytree
 
-from everywindow.errors import CaptureError, IndependenceError
+from everywindow.errors import CaptureError, IndependenceError, InputError
+from everywindow.geometry import times
 from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
@@ -22,7 +23,9 @@ from everywindow.graph.functionalise import functionalise
 from everywindow.graph.layers import layer_name
 from everywindow.graph.module import GraphNetwork
 from everywindow.graph.network import Network
+from everywindow.graph.quiet import quiet_torch
 from everywindow.graph.records import records
+from everywindow.graph.refusal import refusal
 from everywindow.graph.shapes import record_shapes
 
 
@@ -33,6 +36,7 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     graph reads the module's own parameters: training steps show in it, replaced layers do not.
 
     Raises:
+        InputError: the module does not take such a window.
         CaptureError: ``torch.export`` cannot follow the module's code, or not for a single window.
         IndependenceError: the module mixes the items of a batch, draws random numbers, or changes its buffers.
 
@@ -68,22 +72,28 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
 
 def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
     dtype, device = precision(module, window, channels)
-    try:
-        # Tensors made in inference mode cannot be exported, and none must be made while this runs.
-        with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            example = torch.zeros((2, channels, *window), dtype=dtype, device=device)
-            program = torch.export.export(_ordinary(module), (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
-            if not functionalise(program.graph):
-                program = program.run_decompositions({})
-    except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CaptureError(
-            type(module).__name__,
-            f"torch.export cannot capture it for input [N, {channels}, {', '.join(map(str, window))}] ({first_line})",
-            "check window and channels; a network whose code depends on the values can only run as crops",
-        ) from error
+    # Tensors made in inference mode cannot be exported, and none must be made while this runs.
+    with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        example = _example((2, channels, *window), dtype, device)
+        try:
+            with quiet_torch():
+                program = torch.export.export(_ordinary(module), (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+                if not functionalise(program.graph):
+                    program = program.run_decompositions({})
+        except Exception as error:
+            raise refusal(module, example, error) from error
     return program
+
+
+def _example(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    try:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    except RuntimeError as error:
+        first_line = str(error).splitlines()[0]
+        raise InputError(
+            "window", f"{times(shape[1:])} is too large ({first_line})", "give a smaller window="
+        ) from error
 
 
 def _ordinary(module: nn.Module) -> nn.Module:

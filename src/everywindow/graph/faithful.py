@@ -51,7 +51,7 @@ def check_faithful(network: Network, module: nn.Module) -> None:
                 raise CaptureError(
                     type(module).__name__,
                     "its captured graph gives other scores than the module does for a single window",
-                    "check code that depends on the size of the batch; it can only run as crops",
+                    "check code that depends on the size of the batch",
                 )
 
 

@@ -8,10 +8,16 @@ from typing import Any
 
 import torch
 from torch import fx
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+)
 
 from everywindow.errors import CaptureError
 from everywindow.graph.network import BATCH
+from everywindow.graph.quiet import quiet_torch
 
 MOST_ELEMENTS = 2**34
 """A value of more elements than this per image is taken for a mistake."""
@@ -46,7 +52,7 @@ def _record_in(
 ) -> None:
     """The same for images of a dtype."""
     values: dict[fx.Node, Any] = {}
-    with FakeTensorMode() as mode, torch.no_grad():
+    with quiet_torch(), FakeTensorMode() as mode, torch.no_grad():
         for node in graph.nodes:
             if node.op == "placeholder":
                 values[node] = torch.empty(shape, dtype=dtype, device=device)
@@ -62,6 +68,9 @@ def _call(node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
     try:
         return node.target(*args, **kwargs)  # type: ignore[operator]
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        why = "its code depends on values: what this gives is of another shape, or a Python number, for each window"
+        raise CaptureError(_where(node), why, "scan() runs such a network on one window at a time") from error
     except Exception as error:  # whatever an operation raises, its arguments do not fit it
         raise _misfit(node, str(error)) from error
 
@@ -89,8 +98,9 @@ def _checked(node: fx.Node, value: torch.Tensor) -> tuple[int, ...]:
 
 
 def _misfit(node: fx.Node, why: str) -> CaptureError:
-    where = node.meta.get("layer") or node.name
     first_line = next(iter(why.strip().splitlines()), "it fails")[:200]
-    return CaptureError(
-        f"{where} ({node.target})", f"the operation does not fit: {first_line}", "check the network's graph"
-    )
+    return CaptureError(_where(node), f"the operation does not fit: {first_line}", "check the network's graph")
+
+
+def _where(node: fx.Node) -> str:
+    return f"{node.meta.get('layer') or node.name} ({node.target})"

@@ -27,7 +27,8 @@ class Classifier:
         module: takes images ``[N, channels, *window]``.
         window: the input size that it was trained for, in pixels per axis. One number stands for all
             axes; how many there are is then seen from the module's first convolution.
-        channels: channels of the input.
+        channels: channels of the input; where they are not given, those of the module's first convolution; without
+            one, as many as ``mean`` or ``std`` has numbers, or 3.
         mean, std: what the input is normalised with, one number per channel in units of 0 to 1; None for
             no normalisation.
         classes: names of the classes, in the order of the output.
@@ -57,7 +58,7 @@ class Classifier:
         self,
         module: nn.Module,
         window: int | Sequence[int],
-        channels: int = 3,
+        channels: int | None = None,
         mean: float | Iterable[float] | None = None,
         std: float | Iterable[float] | None = None,
         classes: Sequence[str] | None = None,
@@ -67,7 +68,7 @@ class Classifier:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
-        channels = _positive(channels, "channels")
+        channels = _positive(_told_channels(module, mean, std) if channels is None else channels, "channels")
         self._set("module", module)
         self._set("window", _window(window, module))
         self._set("channels", channels)
@@ -119,11 +120,10 @@ def as_classifier(
         why = f"a {type(classifier).__name__} is not a classifier"
         raise InputError("classifier", why, "give a Classifier, a torch.nn.Module, or everywindow.load(name)")
     if isinstance(classifier, GraphNetwork):
-        network = classifier.network
-        window, channels = window or network.window, channels or network.channels
+        window = window or classifier.network.window
     if window is None:
         raise InputError("window", "a bare module does not say it", "give window=, such as window=224")
-    return Classifier(classifier, window, channels or _first_channels(classifier))
+    return Classifier(classifier, window, channels)
 
 
 def spatial_axes(module: nn.Module) -> int:
@@ -138,9 +138,13 @@ def _first_convolution(module: nn.Module) -> nn.Module | None:
     return next((child for child in module.modules() if isinstance(child, tuple(_CONVOLUTIONS))), None)
 
 
-def _first_channels(module: nn.Module) -> int:
-    channels = getattr(_first_convolution(module), "in_channels", 0)
-    return int(channels) or 3
+def _told_channels(module: nn.Module, *normalisation: Any) -> int:
+    """Channels of the input as the module tells them, or else what was given for each channel."""
+    if isinstance(module, GraphNetwork):
+        return module.network.channels
+    first = int(getattr(_first_convolution(module), "in_channels", 0))
+    lengths = (len(values) for values in normalisation if isinstance(values, Sequence) and not isinstance(values, str))
+    return first or next(filter(None, lengths), 3)
 
 
 def _window(window: Any, module: nn.Module) -> tuple[int, ...]:
@@ -172,7 +176,7 @@ def _per_channel(values: Any, channels: int, name: str) -> tuple[float, ...] | N
     except (TypeError, ValueError):
         raise InputError(name, f"{values!r:.60} is not numbers", "give one number per channel") from None
     if len(numbers) != channels:
-        raise InputError(name, f"{len(numbers)} numbers for {channels} channels", "give one number per channel")
+        raise InputError(name, f"{len(numbers)} numbers for {channels} channels", "give one per channel, or channels=")
     if not all(map(math.isfinite, numbers)):
         raise InputError(name, f"{numbers} is not finite", "give one number per channel")
     return numbers

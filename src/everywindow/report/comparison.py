@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from everywindow.geometry import Verdict
@@ -33,6 +33,24 @@ class ModeRun:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A mode that cannot run.
+
+    Attributes:
+        mode: which one.
+        layer: the layer that is the reason, by the user's name for it.
+        why: the reason.
+    """
+
+    mode: str
+    layer: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.mode}: no conversion: {self.layer}: {self.why}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The modes beside one another; ``str()`` gives the table.
 
@@ -48,6 +66,7 @@ class Comparison:
 
     runs: tuple[ModeRun, ...]
     windows: int
+    left_out: tuple[LeftOut, ...] = ()
 
     def run(self, mode: str) -> ModeRun | None:
         """The run of a mode, or None where it was not asked for."""
@@ -60,7 +79,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data for JSON."""
-        return {"windows": self.windows, "runs": [self._run_dict(run) for run in self.runs]}
+        runs = [self._run_dict(run) for run in self.runs]
+        return {"windows": self.windows, "runs": runs, "left_out": [asdict(each) for each in self.left_out]}
 
     def _run_dict(self, run: ModeRun) -> dict[str, Any]:
         return {
@@ -78,7 +98,7 @@ class Comparison:
     def __str__(self) -> str:
         rows = [HEADER, *(self._row(run) for run in self.runs)]
         verdicts = [_verdict(run) for run in self.runs if run.mode != "crops"]
-        return "\n".join([table(rows), f"{self.windows:,} windows", *verdicts])
+        return "\n".join([table(rows), f"{self.windows:,} windows", *verdicts, *map(str, self.left_out)])
 
     def _row(self, run: ModeRun) -> tuple[str, ...]:
         crops = self.run("crops")
