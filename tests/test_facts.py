@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -157,12 +158,19 @@ def test_the_one_pass_is_cheaper_as_counted_and_as_measured() -> None:
     assert macs["crops"] == 81 * window
     assert macs["fcn"] == 9 * (window - 480) + 81 * 480
     converted = ew.convolutionalize(module, window=32).eval()
-    start = time.perf_counter()
-    oracle.crops(module, image, (32, 32), (8, 8))
-    middle = time.perf_counter()
+    crops = _best_seconds(lambda: oracle.crops(module, image, (32, 32), (8, 8)))
     with torch.no_grad():
-        converted(image.unsqueeze(0))
-    assert time.perf_counter() - middle < (middle - start) / 2
+        assert _best_seconds(lambda: converted(image.unsqueeze(0))) < crops / 2
+
+
+def _best_seconds(call: Callable[[], object]) -> float:
+    """The least of a few timings."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def test_the_images_probability_is_the_mean_over_the_windows() -> None:
