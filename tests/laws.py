@@ -20,7 +20,7 @@ def native_scores(
     """Some images of the window's size, and the module's scores ``[K, count]`` of them."""
     dtype = next(module.parameters()).dtype
     images = noise((count, channels, *window), seed, dtype)
-    scores = torch.stack([module(image.unsqueeze(0)).reshape(-1) for image in images], dim=1)
+    scores = torch.stack([module(image.clone().unsqueeze(0)).reshape(-1) for image in images], dim=1)
     return images, scores
 
 

@@ -1,7 +1,7 @@
 """Small random classifiers in one, two and three dimensions, as Hypothesis strategies.
 
-Every network drawn here is one that converts, unless ``wide`` layers are asked for, which only the exact engine and
-crops take. Whether a layer fits is found by running it.
+Every network drawn here is one that converts, unless ``wide`` layers are asked for, of which the exact engine and crops
+alone take some. Whether a layer fits is found by running it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import everywindow as ew
 import oracle
+from everywindow.errors import ConversionError
 from laws import EQUAL, larger_difference, native_difference, native_scores
 from random_networks import Example, image_sizes, networks, scan_strides
 from trial_weights import noise, tells_windows_apart
@@ -108,3 +109,34 @@ def test_scan_is_never_wrong(data: st.DataObject, example: Example) -> None:
         assert [list(axis) for axis in scan.offsets] == oracle.window_offsets(image.shape[1:], example.window, step)
         assert tuple(scan.stride) == tuple(step)
         assert tuple(scan.window) == example.window
+
+
+@drawn(60)
+@given(data=st.data(), example=networks(axes=2, padded=True, wide=True))
+def test_wide_layers_2d(data: st.DataObject, example: Example) -> None:
+    check_wide(data, example)
+
+
+@drawn(20)
+@given(data=st.data(), example=networks(axes=1, padded=False, wide=True))
+def test_wide_layers_1d(data: st.DataObject, example: Example) -> None:
+    check_wide(data, example)
+
+
+def check_wide(data: st.DataObject, example: Example) -> None:
+    """Of networks with context of the whole window: at its size the original, and no verdict that is too good."""
+    _, native = native_scores(example.module, example.window, example.channels)
+    assume(tells_windows_apart(native))
+    stride = data.draw(scan_strides(example), "stride")
+    try:
+        converted = ew.convolutionalize(
+            example.module, window=example.window, stride=stride, channels=example.channels
+        ).eval()
+    except ConversionError:
+        return
+    assert native_difference(example.module, converted, example.window, example.channels) <= EQUAL
+    step = converted.geometry.stride
+    image = noise((1, example.channels, *data.draw(image_sizes(example, step), "image size")), example.seed)[0]
+    difference = larger_difference(example.module, converted, image, example.window, step)
+    if converted.verdict.exact:
+        assert difference <= EQUAL
