@@ -46,7 +46,7 @@ class ContextEmitter(Emitter):
         """Per axis positions in a window, positions between them, and 1; and the number of windows in the map."""
         self.layer = self._main.layer
         boxes = [self._box(mapped, axis) for axis in axes]
-        return [(box.n, box.jump // box.spacing, 1) for box in boxes], [box.count for box in boxes]
+        return [(box.n, box.dilation, 1) for box in boxes], [box.count for box in boxes]
 
     def into_batch(self, mapped: Mapped, axes: Sequence[int], node: fx.Node, value: Value) -> Mapped:
         """The record of a value whose ``axes`` have just gone into the batch."""
@@ -115,7 +115,7 @@ def _taken_back(
         alike = (box.n, box.jump, box.spacing) == (record.n, record.jump, extent.spacing)
         if not alike or len(layout) != len(other.value.layout) or layout[dims[axis]] or is_space(layout[dims[axis]]):
             raise NotShared("context of the whole window meets a map that it was not made of")
-        back.append((mapped.batched.index(axis), dims[axis], box.before, other.node))
+        back.append((mapped.batched.index(axis), dims[axis], box.n, box.dilation, other.node))
     node = emit.call(fn.around_positions, mapped.node, emit.image, [box.count for box in mapped.boxes], back)
     left = [(axis, box) for axis, box in zip(mapped.batched, mapped.boxes, strict=True) if axis not in axes]
     return replace(mapped, node=node, batched=tuple(axis for axis, _ in left), boxes=tuple(box for _, box in left))

@@ -33,9 +33,9 @@ class Box:
     count: fx.Node
 
     @property
-    def before(self) -> int:
-        """Positions of the map from a window's first one to its middle."""
-        return (self.n - 1) * (self.jump // self.spacing) // 2
+    def dilation(self) -> int:
+        """Positions of the map between those of one window."""
+        return self.jump // self.spacing
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def positions_left(x: Tensor, dim: int, reach: int) -> int:
 
 
 def around_positions(
-    x: Tensor, image: Tensor, counts: Sequence[int], back: Sequence[tuple[int, int, int, Tensor]]
+    x: Tensor, image: Tensor, counts: Sequence[int], back: Sequence[tuple[int, int, int, int, Tensor]]
 ) -> Tensor:
     """Values of windows in the batch at the positions that those lie around: ``[N·rows·cols, C, 1, 1]`` to a map.
 
@@ -199,14 +199,14 @@ def around_positions(
         x: the batch, and behind it the dimensions of the map, of size 1 where an axis is to come back.
         image: tells the size of the batch.
         counts: windows along each axis that has gone into the batch, in that order.
-        back: for each axis that comes back: its number among these, the map's dimension, the positions from a window's
-            first one to its middle, and the map.
+        back: for each axis that comes back: its number among these, the map's dimension, the positions in a window,
+            those of the map between them, and the map.
     """
     gone = len(counts)
     x = x.reshape([image.shape[0], *counts, *x.shape[1:]])
-    for which, dim, before, like in back:
-        x = nearest_window(x, 1 + which, before, like.shape[dim])
-    places = {dim: 1 + which for which, dim, _, _ in back}
+    for which, dim, n, dilation, like in back:
+        x = nearest_window(x, 1 + which, n, dilation, like.shape[dim])
+    places = {dim: 1 + which for which, dim, *_ in back}
     kept = [1 + which for which in range(gone) if 1 + which not in places.values()]
     spatial = [gone + dim for dim in sorted(places, reverse=True)]
     dims = [places.get(dim, gone + dim) for dim in range(1, x.ndim - gone)]
@@ -216,13 +216,18 @@ def around_positions(
     return x.flatten(0, len(kept)) if kept else x
 
 
-def nearest_window(x: Tensor, dim: int, before: int, length: int) -> Tensor:
+def nearest_window(x: Tensor, dim: int, n: int, dilation: int, length: int) -> Tensor:
     """From a value for each window to one for each of ``length`` positions: that of the window around it.
 
-    ``before`` is the number of positions from a window's first one to its middle.
+    Of the windows that have the position among their ``n``, each ``dilation`` after the one before, it is the one
+    with it nearest to the middle. Where the map ends before such a window does, it is the last one that fits.
     """
-    place = torch.arange(length, device=x.device) - before
-    return x.index_select(dim, place.clamp(0, x.shape[dim] - 1))
+    places = torch.arange(length, device=x.device)
+    last = x.shape[dim] - 1
+    latest = last - torch.remainder(last - places, dilation)
+    first = torch.minimum(places - (n - 1) // 2 * dilation, latest)
+    first = torch.maximum(first, torch.remainder(places, dilation))
+    return x.index_select(dim, first.clamp(0, last))
 
 
 def norm_around(
@@ -248,8 +253,7 @@ def norm_around(
     mean = total / count
     scale = (squares / count - mean.square()).clamp_min(0).add(eps).rsqrt()
     for dim, n, dilation in axes:
-        before = (n - 1) * dilation // 2
-        mean, scale = (nearest_window(value, dim, before, x.shape[dim]) for value in (mean, scale))
+        mean, scale = (nearest_window(value, dim, n, dilation, x.shape[dim]) for value in (mean, scale))
     made = ((parts - mean.unsqueeze(2)) * scale.unsqueeze(2)).flatten(1, 2).to(x.dtype)
     shape = [-1] + [1] * (x.ndim - 2)
     made = made if weight is None else made * weight.reshape(shape)
