@@ -314,6 +314,7 @@ def wrong():
     return 3
 
 value = 7
+network = bare()
 """
 
 
@@ -336,6 +337,13 @@ def test_functions_return_classifiers_or_modules(functions: str) -> None:
     assert load(f"{functions}:whole", trust=True).classes == ("a", "b", "c")
     assert load(f"{functions}:bare", trust=True, window=12).channels == 1
     assert sys.path == path
+
+
+def test_a_network_in_a_module_is_taken_as_it_is(functions: str) -> None:
+    found = load(f"{functions}:network", trust=True, window=12)
+    assert found.module is sys.modules[functions].network
+    with pytest.raises(ModelError, match=r"gives a bare module.*window="):
+        load(f"{functions}:network", trust=True)
 
 
 def test_functions_with_weights(functions: str, tmp_path: Path) -> None:
