@@ -137,7 +137,7 @@ def test_scan_says_how_the_map_was_computed(command: Any, bundle: str, padded: s
     asked = command("scan", photo, "--model", padded, "--mode", "crops", *out).out
     assert "windows one by one\n" in asked
     asked = command("scan", photo, "--model", padded, "--mode", "fcn", *out).out
-    assert "fcn, not exact: 0 (" in asked
+    assert "fcn: differs from the crops: 0 (" in asked
     assert "in one pass\n" in asked
     assert "computed:" in command("info", tmp_path / "m.npz").out
 
@@ -146,7 +146,7 @@ def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None
     ran = command("compare", photo, "--model", padded, "--stride", 4)
     assert ran.code == 0, ran.err
     assert "same top class" in ran.out
-    assert "fcn is not exact: 0 (" in ran.out
+    assert "fcn: differs from the crops: 0 (" in ran.out
     record = command("compare", photo, "--model", padded, "--stride", 4, "--json").json
     assert [run["mode"] for run in record["runs"]] == ["crops", "fcn", "exact"]
     _, fcn, exact = record["runs"]
@@ -190,8 +190,9 @@ def test_info_of_a_model(command: Any, bundle: str, padded: str) -> None:
     assert record["receptive_field"] == [7, 7]
     assert record["exact"] is True
     text = command("info", padded).out
-    assert "exact:" in text
-    assert "zero padding" in text
+    assert not any(line.startswith("exact") for line in text.splitlines()), "read as: exact mode does not work"
+    assert re.search(r"one pass equals crops: +no, because of 0 \(zero padding.*; --mode exact does", text)
+    assert re.search(r"one pass equals crops: +yes\n", command("info", bundle).out)
 
 
 def test_info_of_a_result(command: Any, bundle: str, photo: str, tmp_path: Path) -> None:
@@ -238,6 +239,48 @@ def test_a_place_that_cannot_be_written_is_seen_before_the_scan(
     assert ".npz, .zarr, .png" in ran.complaint
 
 
+def test_what_is_read_is_not_written_over(
+    command: Any, bundle: str, photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "scan", lambda *args, **kwargs: pytest.fail("scanned"))
+    link = tmp_path / "link.png"
+    link.symlink_to(photo)
+    before = Path(photo).read_bytes()
+    for out, why in (
+        (photo, "is the image or the weights to be read"),
+        (link, "is the image or the weights to be read"),
+        (bundle, "lies in the bundle"),
+        (f"{bundle}/heat.png", "lies in the bundle"),
+    ):
+        ran = command("scan", photo, "--model", bundle, "--out", out)
+        assert ran.code == 1
+        assert why in ran.complaint
+        assert "--out" in ran.complaint
+    assert Path(photo).read_bytes() == before
+    for out, why in ((bundle, "is the model itself"), (f"{bundle}/net.pt2", "lies in the bundle")):
+        ran = command("convert", "--model", bundle, "--out", out)
+        assert ran.code == 1
+        assert why in ran.complaint
+    assert {file.name for file in Path(bundle).iterdir()} == {"config.json", "graph.json", "model.safetensors"}
+
+
+def test_errors_and_notes_name_options_of_the_command_line(command: Any, bundle: str, tmp_path: Path) -> None:
+    small = tmp_path / "scale=2.png"
+    Image.fromarray(np.zeros((5, 5), np.uint8)).save(small)
+    ran = command("scan", small, "--model", bundle, "--out", tmp_path / "m.npz")
+    assert "enlarge it with --scale, or extend it with --pad" in ran.complaint
+    ran = command("scan", small, "--model", bundle, "--stride", 0, "--pad", 2, "--out", tmp_path / "m.npz")
+    assert ran.complaint.startswith("everywindow: --stride: 0 ")
+    assert "give --trust if" in command("info", "os.path:join").complaint
+    assert f"{small}: " in command("info", small).complaint
+
+
+def test_without_a_command_the_help_is_shown_as_it_is_meant_to_be_read(command: Any) -> None:
+    ran = command()
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == command("--help").out
+
+
 def test_onnx_is_refused_with_the_remedy(command: Any, bundle: str, tmp_path: Path) -> None:
     for name in ("net.onnx", "net.h5"):
         ran = command("convert", "--model", bundle, "--out", tmp_path / name)
@@ -260,6 +303,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(command: Any, args: tuple[s
     ran = command(*args)
     assert ran.code == 2
     assert "--help" in ran.complaint
+    assert not ran.complaint.startswith("everywindow: everywindow")
 
 
 def test_ctrl_c_is_130(command: Any, bundle: str, photo: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,16 @@ def test_hard_negatives_are_those_with_the_highest_score_for_face() -> None:
 def test_without_scikit_image_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setitem(sys.modules, "skimage.data", None)
-    with pytest.raises(ew.DependencyError, match=r"everywindow\[demo\]"):
+    with pytest.raises(ew.DependencyError, match=r"not installed.*; pip install scikit-image"):
+        data.carried("lfw_subset.npy")
+
+
+def test_a_broken_scikit_image_is_not_called_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'lazy_loader'", name="lazy_loader")
+
+    monkeypatch.setattr(data.resources, "files", broken)
+    with pytest.raises(ew.DependencyError, match=r"installed, but cannot be imported .*lazy_loader"):
         data.carried("lfw_subset.npy")
 
 

@@ -316,3 +316,8 @@ def test_sharing_is_taken_where_it_is_predicted_much_faster(
     monkeypatch.setattr("everywindow.engines.choose.forecast", lambda *given: Fixed(10.0, exact, None, 10.0, 0.0))
     image = noise((1, 1, 61, 47), 3)[0]
     assert ew.scan(copy.deepcopy(PLAIN), image, window=12, stride=1, progress=False).plan.engine == engine
+
+
+def test_sizes_as_text_are_no_sizes() -> None:
+    with pytest.raises(ew.InputError, match="stride: '4' is not an integer; give a number of pixels"):
+        ew.scan(nn.Conv2d(1, 2, 5), torch.rand(1, 9, 9), window=5, stride="4")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 import torch
 
 from everywindow.errors import InputError
@@ -117,6 +118,60 @@ def test_one_bit_palette_and_cmyk(tmp_path: Path) -> None:
     flat.save(tmp_path / "c.tif")
     red = read_image(tmp_path / "c.tif").pixels.mean((1, 2))
     torch.testing.assert_close(red, torch.tensor([1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
+def test_colours_in_floats_or_in_16_bits(tmp_path: Path, dtype: Any, planar: str) -> None:
+    unit = np.linspace(0, 1, 60).reshape(4, 5, 3)
+    white = 1 if dtype == np.float32 else 65535
+    stored = (unit * white).astype(dtype)
+    stored = stored if planar == "contig" else np.ascontiguousarray(np.moveaxis(stored, -1, 0))
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", planarconfig=planar)
+    np.testing.assert_allclose(hwc(read_image(tmp_path / "x.tif").pixels), unit, atol=2e-5)
+    grey = read_image(tmp_path / "x.tif", channels=1).pixels[0]
+    np.testing.assert_allclose(grey, unit @ [0.299, 0.587, 0.114], atol=4e-5)
+
+
+def test_alpha_in_16_bits_is_left_out(tmp_path: Path) -> None:
+    stored = np.full((5, 4, 4), 65535, np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", stored, photometric="rgb", extrasamples=["unassalpha"])
+    with pytest.warns(UserWarning, match="transparency is dropped"):
+        image = read_image(tmp_path / "x.tif")
+    torch.testing.assert_close(image.pixels, torch.ones(3, 5, 4))
+
+
+def test_bands_that_are_no_colours_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "x.tif", np.zeros((5, 4, 6), np.float32), photometric="minisblack", planarconfig="contig"
+    )
+    with pytest.raises(InputError, match=r"neither grey nor RGB; read it with tifffile.imread"):
+        read_image(tmp_path / "x.tif")
+
+
+def test_a_tiff_that_promises_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((9, 9, 3), np.float32), photometric="rgb")
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 80)
+    with pytest.raises(InputError, match="more than the 80 pixels that are safe to read"):
+        read_image(tmp_path / "x.tif")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "x.tif").read_bytes()[:-40])
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"cut\.tif: (not an image that can be read|damaged or cut short)"):
+        read_image(tmp_path / "cut.tif")
+
+
+@pytest.mark.parametrize("recording", [np.linspace(-2.6, 3.5, 20), np.array([-300, 400], np.int16)])
+def test_a_recording_is_to_be_given_as_a_tensor(recording: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"give a float tensor \[C, \*size\], which is taken as it is"):
+        read_image(recording, channels=1, ndim=1)
+    tensor = torch.from_numpy(recording).float()[None]
+    torch.testing.assert_close(read_image(tensor, channels=1, ndim=1).pixels, tensor)
+
+
+def test_a_tensor_with_a_gradient_is_taken_without(recwarn: pytest.WarningsRecorder) -> None:
+    image = read_image(torch.rand(3, 4, 4, requires_grad=True) * 2)
+    assert not image.pixels.requires_grad
+    assert not recwarn.list
 
 
 def test_the_first_of_several_frames_is_read_with_a_warning(tmp_path: Path) -> None:

@@ -145,21 +145,28 @@ def test_unknown_names(name: str, match: str) -> None:
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_a_missing_library_is_named(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> Any:
-        raise ModuleNotFoundError(name)
+        raise ModuleNotFoundError(name, name=name)
 
     monkeypatch.setattr(zoo_module.importlib, "import_module", absent)
-    with pytest.raises(DependencyError, match=rf"{library}: not installed; pip install 'everywindow\[zoo\]'"):
+    with pytest.raises(DependencyError, match=rf"{library}: not installed; pip install --no-deps .*{library}, "):
         load(f"{library}:resnet18")
     with pytest.raises(ModelError, match="no such model"):
         load("resnet18")
 
 
-def test_a_broken_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operator torchvision::nms does not exist"),
+        ModuleNotFoundError("No module named 'nms'", name="nms"),
+    ],
+)
+def test_a_broken_library_is_not_called_absent(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> Any:
-        raise RuntimeError("operator torchvision::nms does not exist")
+        raise error
 
     monkeypatch.setattr(zoo_module.importlib, "import_module", broken)
-    with pytest.raises(DependencyError, match=r"cannot be imported .*nms"):
+    with pytest.raises(DependencyError, match=r"installed, but cannot be imported .*nms.*; install what it lacks"):
         load("torchvision:resnet18")
 
 
@@ -314,6 +321,7 @@ def wrong():
     return 3
 
 value = 7
+network = bare()
 """
 
 
@@ -336,6 +344,13 @@ def test_functions_return_classifiers_or_modules(functions: str) -> None:
     assert load(f"{functions}:whole", trust=True).classes == ("a", "b", "c")
     assert load(f"{functions}:bare", trust=True, window=12).channels == 1
     assert sys.path == path
+
+
+def test_a_network_in_a_module_is_taken_as_it_is(functions: str) -> None:
+    found = load(f"{functions}:network", trust=True, window=12)
+    assert found.module is sys.modules[functions].network
+    with pytest.raises(ModelError, match=r"gives a bare module.*window="):
+        load(f"{functions}:network", trust=True)
 
 
 def test_functions_with_weights(functions: str, tmp_path: Path) -> None:

@@ -273,3 +273,22 @@ def test_loading_what_is_not_there(tmp_path: Path) -> None:
         ScoreMap.load(tmp_path / "m.npz")
     with pytest.raises(InputError, match="not a saved score map"):
         ScoreMap.load(tmp_path / "m.jpeg")
+
+
+def test_a_map_introduces_itself_in_a_line(scores: torch.Tensor) -> None:
+    assert (
+        repr(make(scores))
+        == str(make(scores))
+        == (
+            "ScoreMap(mode='fcn', scores=[3, 4, 6], window=[5, 5], stride=[2, 2], image_size=[11, 15], "
+            "verdict='differs from the crops: features.0 (zero padding (1, 1))')"
+        )
+    )
+
+
+def test_the_scanned_image_is_not_saved_over(scores: torch.Tensor, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"pixels")
+    with pytest.raises(InputError, match="is the image that was scanned; choose another name"):
+        make(scores, path=str(photo)).save(photo)
+    assert photo.read_bytes() == b"pixels"

@@ -185,8 +185,9 @@ def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stri
     return cost_table(prepared.network, grid, maps, exact_macs(prepared.network, grid))
 
 
-def _listed(sizes: Sizes) -> int | tuple[int, ...]:
-    return tuple(sizes) if isinstance(sizes, Sequence) else sizes
+def _listed(sizes: Any) -> Any:
+    # Text is a sequence too, but of no sizes; it is refused as a whole.
+    return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
 
 
 def _read(known: Classifier, image: Any, pad: Sizes | None, scale: float | None) -> Image:

@@ -14,6 +14,7 @@ from everywindow import __version__
 from everywindow.cli.files import convert, info
 from everywindow.cli.scanning import compare, cost, scan
 from everywindow.cli.try_out import demo
+from everywindow.cli.words import as_options, error_text
 from everywindow.errors import EverywindowError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -46,10 +47,13 @@ def main(args: Sequence[str] | None = None) -> int:
         warnings.showwarning = _note
         try:
             code = cli.main(None if args is None else list(args), "everywindow", standalone_mode=False)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            return USAGE
         except click.UsageError as error:
             return _complain(_usage(error), USAGE)
         except EverywindowError as error:
-            return _complain(str(error), FAILED)
+            return _complain(error_text(error), FAILED)
         except (click.Abort, KeyboardInterrupt):
             return _complain("interrupted: stopped on request; run it again", INTERRUPTED)
         except BrokenPipeError:
@@ -74,7 +78,7 @@ def _one_line(text: str) -> str:
 
 def _usage(error: click.UsageError) -> str:
     where = error.ctx.command_path if error.ctx else "everywindow"
-    return f"{where}: {error.format_message().rstrip('.')}; see '{where} --help'"
+    return f"{error.format_message().rstrip('.')}; see '{where} --help'"
 
 
 def _unexpected(error: Exception) -> str:
@@ -92,4 +96,4 @@ def _note(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> Any:
-    click.echo(f"everywindow: note: {_one_line(str(message))}", err=True)
+    click.echo(f"everywindow: note: {_one_line(as_options(str(message)))}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import Console, Sizes, json_option, load_model, loading, model_options
 from everywindow.cli.texts import map_record, map_text
 from everywindow.errors import EverywindowError, InputError
@@ -36,6 +37,7 @@ def convert(model: str, weights: str | None, window: Any, trust: bool, stride: A
         raise InputError(out, f"{suffix} is not a kind of model", "end the name in .pt2, or name a folder")
     if not suffix and stride is not None:
         raise InputError("--stride", "a bundle holds the classifier, which has none", "write a .pt2 file")
+    keep_inputs([out], model, (weights,))
     classifier = load_model(model, weights, window, trust)
     record = _write_network(classifier, stride, out, console) if suffix else _write_bundle(classifier, out, console)
     console.say(f"written: {out}")
@@ -53,7 +55,7 @@ def _write_network(classifier: Classifier, stride: Any, out: str, console: Conso
         f"takes [N, {fcn.channels}, *size], any size from {list(geometry.window)}; "
         f"one score per window, stride {list(geometry.stride)}"
     )
-    console.say(fcn.verdict.summary())
+    console.say(f"one pass {fcn.verdict.summary()}")
     return {
         "window": list(geometry.window),
         "stride": list(geometry.stride),
@@ -83,8 +85,10 @@ def info(model_or_result: str, weights: str | None, window: Any, trust: bool, co
         console.result({**map_record(m, peak), "kind": "result", "shape": list(m.scores.shape)})
         return
     record = _model_record(load_model(model_or_result, weights, window, trust))
-    for name, value in record.items():
-        console.say(f"{name.replace('_', ' ') + ':':<22}{_shown(value)}")
+    lines = _model_lines(record)
+    width = max(map(len, lines)) + 2
+    for name, value in lines.items():
+        console.say(f"{name + ':':<{width}}{value}")
     console.result({"kind": "model", **record})
 
 
@@ -100,6 +104,17 @@ def _model_record(classifier: Classifier) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in classifier.module.parameters()),
     }
     return {**record, **_cost_record(classifier), **_conversion_record(classifier)}
+
+
+def _model_lines(record: dict[str, Any]) -> dict[str, str]:
+    """The record for people, who are told what is exact or not: the one pass, not ``exact`` mode."""
+    lines = {
+        name.replace("_", " "): _shown(value) for name, value in record.items() if name not in ("exact", "reasons")
+    }
+    if not record["converts"]:
+        return {**lines, "converts": f"no, because of {_shown(record['reasons'])}"}
+    because = "" if record["exact"] else f", because of {_shown(record['reasons'])}; --mode exact does"
+    return {**lines, "one pass equals crops": _shown(record["exact"]) + because}
 
 
 def _cost_record(classifier: Classifier) -> dict[str, Any]:

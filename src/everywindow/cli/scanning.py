@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     Console,
     Modes,
@@ -70,6 +71,7 @@ def scan(
     from everywindow import api
 
     files = [file for out in outs for file in _files(out)]
+    keep_inputs(files, model, (image, weights))
     for file in files:
         api.ScoreMap.check_writable(file)
     classifier = load_model(model, weights, window, trust)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from everywindow.cli.words import as_options
+
 if TYPE_CHECKING:
     from everywindow.report import Peak, ScoreMap
 
@@ -27,7 +29,7 @@ def map_text(m: ScoreMap, peak: Peak) -> str:
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
         ("strongest", f"{peak.name}: {unit} {peak.probability:.4f} at {_box(m, peak)}"),
-        ("mode", m.verdict.summary() if m.mode == "exact" else f"{m.mode}, {m.verdict.summary()}"),
+        ("mode", f"{m.mode}: {m.verdict.summary()}"),
         *_computed(m),
         ("time", f"{m.seconds:.2f} s"),
     ]
@@ -75,7 +77,7 @@ def _computed(m: ScoreMap) -> list[tuple[str, str]]:
     ends = [f"sharing ends at {plan['ends']}"] if plan.get("ends") else []
     # In a terminal the engine has told its notes already.
     notes = () if sys.stderr.isatty() else plan.get("notes", ())
-    lines = [how, *ends, *notes]
+    lines = [how, *ends, *map(as_options, notes)]
     return [("computed", lines[0]), *(("", line) for line in lines[1:])]
 
 

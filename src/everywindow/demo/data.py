@@ -33,10 +33,13 @@ def carried(name: str) -> Path:
     Raises:
         DependencyError: scikit-image is absent, or carries no such file.
     """
-    remedy = "pip install 'everywindow[demo]'"
+    remedy = "pip install scikit-image"
     try:
         path = Path(str(resources.files("skimage.data") / name))
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        if (error.name or "skimage").partition(".")[0] != "skimage":
+            why = f"installed, but cannot be imported ({error})"
+            raise DependencyError("scikit-image", why, "install what it lacks, or it again") from error
         raise DependencyError("scikit-image", "not installed, and the demo's pictures come with it", remedy) from error
     if not path.is_file():
         raise DependencyError("scikit-image", f"this version does not carry {name}", remedy)

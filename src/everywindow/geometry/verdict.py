@@ -18,7 +18,7 @@ class Verdict:
     """Proved from the records of the captured graph, never guessed from a comparison.
 
     >>> Verdict(exact=False, reasons=(Reason("features.0", "zero padding (1, 1)"),)).summary()
-    'not exact: features.0 (zero padding (1, 1))'
+    'differs from the crops: features.0 (zero padding (1, 1))'
     """
 
     exact: bool
@@ -27,7 +27,10 @@ class Verdict:
     def summary(self, limit: int = 3) -> str:
         """One line for people; at most ``limit`` layers are named."""
         if self.exact:
-            return "exact: equals the crops at every window"
+            return "equals the crops at every window"
         named = ", ".join(f"{layer} ({why})" for layer, why in self.reasons[:limit])
         more = len(self.reasons) - limit
-        return f"not exact: {named}" + (f" and {more} more" if more > 0 else "")
+        return f"differs from the crops: {named}" + (f" and {more} more" if more > 0 else "")
+
+    def __str__(self) -> str:
+        return self.summary()

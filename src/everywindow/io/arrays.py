@@ -12,6 +12,9 @@ from everywindow.errors import InputError
 FLOAT_RANGE = (-0.5, 1.5)
 """Floats beyond this are not pixels from 0 to 1: a resampling filter overshoots by less."""
 
+AS_IT_IS = "give a float tensor [C, *size], which is taken as it is: torch.from_numpy(array).float()[None]"
+"""What to do with a recording or a volume, whose values have units of their own."""
+
 
 def unit_channels(array: np.ndarray, ndim: int, what: str = "image") -> torch.Tensor:
     """An array ``[*size]`` or ``[*size, C]`` as a float32 tensor ``[C, *size]``, integers scaled to 0 to 1.
@@ -30,10 +33,10 @@ def unit_channels(array: np.ndarray, ndim: int, what: str = "image") -> torch.Te
         )
     if array.size == 0:
         raise InputError(what, f"an array of shape {array.shape} has no pixels", "give an image")
-    scaled = torch.from_numpy(np.ascontiguousarray(_scaled(array, what)))
+    scaled = torch.from_numpy(np.ascontiguousarray(_scaled(array, what, ndim)))
     channels = scaled[None] if array.ndim == ndim else scaled.movedim(-1, 0)
     check_finite(channels, what)
-    _check_unit_range(channels, what)
+    _check_unit_range(channels, what, ndim)
     return channels.contiguous()
 
 
@@ -55,25 +58,25 @@ def check_finite(channels: torch.Tensor, what: str) -> None:
         )
 
 
-def _scaled(array: np.ndarray, what: str) -> np.ndarray:
+def _scaled(array: np.ndarray, what: str, ndim: int) -> np.ndarray:
     kind = array.dtype.kind
     if kind in "fb":
         with np.errstate(over="ignore"):  # what overflows is reported as infinite
             return array.astype(np.float32)
     if kind not in "iu":
         raise InputError(what, f"values of type {array.dtype} are not pixels", "give numbers")
-    _check_integers(array, what)
+    _check_integers(array, what, ndim)
     white = np.iinfo(array.dtype).max
     if array.itemsize <= 2:
         return array.astype(np.float32) / np.float32(white)
     return (array / float(white)).astype(np.float32)
 
 
-def _check_integers(array: np.ndarray, what: str) -> None:
+def _check_integers(array: np.ndarray, what: str, ndim: int) -> None:
     low, high, white = int(array.min()), int(array.max()), np.iinfo(array.dtype).max
     if low < 0:
         why = f"{array.dtype} values down to {low} cannot be scaled to 0-1"
-        raise InputError(what, why, "give floats 0-1")
+        raise InputError(what, why, "give floats 0-1" if ndim == 2 else AS_IT_IS)
     if array.itemsize > 2 and high <= np.iinfo(np.uint16).max:
         raise InputError(
             what,
@@ -82,11 +85,11 @@ def _check_integers(array: np.ndarray, what: str) -> None:
         )
 
 
-def _check_unit_range(channels: torch.Tensor, what: str) -> None:
+def _check_unit_range(channels: torch.Tensor, what: str, ndim: int) -> None:
     low, high = (float(value) for value in channels.aminmax())
     if low < FLOAT_RANGE[0] or high > FLOAT_RANGE[1]:
         raise InputError(
             what,
             f"floats from {low:.4g} to {high:.4g} are not pixels from 0 to 1",
-            "divide by 255, or give a normalised tensor [C, *size]",
+            "divide by 255, or give a normalised tensor [C, *size]" if ndim == 2 else AS_IT_IS,
         )

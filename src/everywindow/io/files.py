@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 from PIL import ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE as BITS_PER_SAMPLE
+from PIL.TiffImagePlugin import TiffImageFile
 
 from everywindow.errors import InputError
 
@@ -24,6 +28,11 @@ MODES = {1: "L", 3: "RGB"}
 SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N")
 WIDE_FORMATS = ("PNG", "PPM")
 """Formats whose 32-bit integer images, as Pillow gives them, hold 16-bit values."""
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+PHOTOMETRIC = ("MINISBLACK", "RGB")
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Grey of red, green and blue, as Pillow makes it."""
 
 PathLike = str | os.PathLike[str]
 
@@ -43,7 +52,15 @@ def read_file(path: PathLike, channels: int, ndim: int) -> np.ndarray:
             f"image files have 2 axes and 1 or 3 channels, the classifier takes {ndim} and {channels}",
             "give an array, or an .npy file with channels last",
         )
-    return _guarded(file, lambda image: _pixels(image, channels, str(path)))
+    try:
+        return _guarded(
+            file, lambda image: _read_tiff(file, channels) if _is_deep(image) else _pixels(image, channels, str(path))
+        )
+    except InputError as error:
+        # Pillow knows no colours in floats.
+        if file.suffix.lower() in TIFF_SUFFIXES and isinstance(error.__cause__, UnidentifiedImageError):
+            return _read_tiff(file, channels)
+        raise
 
 
 def read_picture(path: PathLike) -> np.ndarray:
@@ -103,6 +120,56 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
     except Exception as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(str(file), f"damaged or cut short ({why})", "give an intact image") from error
+
+
+def _is_deep(image: PIL.Image.Image) -> bool:
+    """A TIFF with colours in more than 8 bits: Pillow keeps 8 of them, and where planes are apart the low ones."""
+    if not isinstance(image, TiffImageFile) or image.mode not in ("RGB", "RGBA"):
+        return False
+    return bool(max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8)
+
+
+def _read_tiff(file: Path, channels: int) -> np.ndarray:
+    """The first image of a TIFF that is grey or RGB, as the classifier's channels; alpha is left out."""
+    from tifffile import TiffFile
+
+    try:
+        with TiffFile(file) as tiff:
+            page = tiff.pages[0]
+            colours = _colours(file, page)
+            pixels: np.ndarray = page.asarray()
+    except InputError:
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(
+            str(file), f"not an image that can be read ({why})", "give a PNG, JPEG or TIFF file"
+        ) from error
+    if page.axes == "YX":
+        return _with_channels(pixels, channels)
+    pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+    if colours < pixels.shape[-1]:
+        warnings.warn(f"{file}: transparency is dropped", UserWarning, stacklevel=2)
+        pixels = pixels[..., :colours]
+    if colours == channels:
+        return pixels
+    return _with_channels(pixels[..., 0] if colours == 1 else (pixels @ LUMA).astype(pixels.dtype), channels)
+
+
+def _colours(file: Path, page: Any) -> int:
+    """Channels without alpha; other kinds, and too large ones, are refused before memory is taken for them."""
+    bands: int = page.shape[page.axes.index("S")] if "S" in page.axes else 1
+    colours: int = bands - sum(kind != 0 for kind in page.extrasamples)  # 0 is no alpha but of unknown meaning
+    if page.axes not in ("YX", "YXS", "SYX") or colours not in MODES or page.photometric.name not in PHOTOMETRIC:
+        raise InputError(
+            str(file),
+            f"a TIFF of shape {page.shape} and {page.dtype} is neither grey nor RGB",
+            "read it with tifffile.imread, and give an array, channels last",
+        )
+    most = PIL.Image.MAX_IMAGE_PIXELS
+    if most is not None and math.prod(page.shape) > most * bands:
+        raise InputError(str(file), f"has more than the {most} pixels that are safe to read", "give an array")
+    return colours
 
 
 def _pixels(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:

@@ -119,9 +119,10 @@ def _normalised_tensor(image: torch.Tensor, channels: int, ndim: int) -> torch.T
             f"a tensor is taken as normalised, but {image.dtype} holds raw values",
             "normalise it, or give an array [*size, channels]",
         )
+    image = image.detach()
     _check_channels(image, channels, "image")
     check_finite(image, "image")
-    return image.detach() if image.dtype in (torch.float32, torch.float64) else image.detach().float()
+    return image if image.dtype in (torch.float32, torch.float64) else image.float()
 
 
 def _check_channels(pixels: torch.Tensor, channels: int, what: str) -> None:

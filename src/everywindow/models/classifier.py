@@ -16,6 +16,9 @@ from everywindow.errors import InputError
 from everywindow.graph import GraphNetwork
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
+FARTHEST = 2.0
+"""A mean or deviation beyond this is not in units of 0 to 1."""
+
 _CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
 
@@ -29,8 +32,8 @@ class Classifier:
             axes; how many there are is then seen from the module's first convolution.
         channels: channels of the input; where they are not given, those of the module's first convolution; without
             one, as many as ``mean`` or ``std`` has numbers, or 3.
-        mean, std: what the input is normalised with, one number per channel in units of 0 to 1; None for
-            no normalisation.
+        mean, std: what the input is normalised with, one number per channel in units of 0 to 1; both None for
+            no normalisation. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
         classes: names of the classes, in the order of the output.
         activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
             (they are probabilities, or not meant to be any); None to see it from the network's end.
@@ -72,8 +75,9 @@ class Classifier:
         self._set("module", module)
         self._set("window", _window(window, module))
         self._set("channels", channels)
-        self._set("mean", _per_channel(mean, channels, "mean"))
-        self._set("std", _spread(std, channels))
+        self._set("mean", _in_units(_per_channel(mean, channels, "mean"), "mean"))
+        self._set("std", _in_units(_spread(std, channels), "std"))
+        _check_pair(self.mean, self.std)
         self._set("classes", _classes(classes))
         self._set("activation", _activation(activation))
         self._set("architecture", architecture)
@@ -187,6 +191,21 @@ def _spread(values: Any, channels: int) -> tuple[float, ...] | None:
     if numbers is not None and min(numbers) <= 0:
         raise InputError("std", f"{numbers} is not positive everywhere", "give the deviation per channel, or None")
     return numbers
+
+
+def _in_units(numbers: tuple[float, ...] | None, name: str) -> tuple[float, ...] | None:
+    """Those of pixels from 0 to 255 are a mistake that shows in nothing but bad scores."""
+    if numbers is not None and max(map(abs, numbers)) > FARTHEST:
+        raise InputError(name, f"{numbers} is not in units of 0 to 1, as pixels are taken", "divide it by 255")
+    return numbers
+
+
+def _check_pair(mean: tuple[float, ...] | None, std: tuple[float, ...] | None) -> None:
+    if (mean is None) != (std is None):
+        given, absent, neutral = ("mean", "std", 1) if std is None else ("std", "mean", 0)
+        raise InputError(
+            given, f"is given without {absent}", f"give both; {neutral} per channel where there is no {absent}"
+        )
 
 
 def _classes(names: Any) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ def load(
     Args:
         spec: a bundle directory (or one of WSInfer's zoo), ``torchvision:NAME`` or ``timm:NAME``. With
             trust also a ``.pt2`` file of ``torch.export``, or ``package.module:function``, which returns a
-            module or a ``Classifier``.
+            module or a ``Classifier``, or is one.
         weights: a ``.safetensors`` file. Without it, networks of the libraries have random weights, and a
             warning says so.
         trust: allow what runs code from the file.
@@ -128,15 +128,16 @@ def _always_evaluating(module: nn.Module) -> nn.Module:
 def _from_function(name: str, weights: PathLike | None, trust: bool, window: Any) -> Classifier:
     if not trust:
         raise TrustError(name, "runs code of yours", "give trust=True (--trust) if it is a function to be called")
-    made = _function(name)()
+    found = _attribute(name)
+    made = found if isinstance(found, (Classifier, nn.Module)) else _called(found, name)
     if not isinstance(made, (Classifier, nn.Module)):
         why = f"returned a {type(made).__name__}"
         raise ModelError(name, why, "return a torch.nn.Module or an everywindow.Classifier")
     if isinstance(made, nn.Module) and window is None:
-        why = "returned a bare module, which does not say its window"
-        raise ModelError(name, why, "return everywindow.Classifier(module, window=...), or give window=")
-    found = as_classifier(made, window)
-    return found if weights is None else _with_weights(found, weights)
+        why = "gives a bare module, which does not say its window"
+        raise ModelError(name, why, "give it as an everywindow.Classifier(module, window=...), or give window=")
+    classifier = as_classifier(made, window)
+    return classifier if weights is None else _with_weights(classifier, weights)
 
 
 def _with_weights(classifier: Classifier, weights: PathLike) -> Classifier:
@@ -144,17 +145,22 @@ def _with_weights(classifier: Classifier, weights: PathLike) -> Classifier:
     return classifier
 
 
-def _function(name: str) -> Callable[[], Any]:
+def _called(found: Any, name: str) -> Any:
+    """What a function or a class gives without arguments."""
+    if not callable(found):
+        why = f"is a {type(found).__name__}, not a function or a network"
+        raise ModelError(name, why, "give package.module:function, or the name of a torch.nn.Module")
+    return found()
+
+
+def _attribute(name: str) -> Any:
     module_name, _, function_name = name.partition(":")
     try:
         with _importing_from_here():
-            function = getattr(importlib.import_module(module_name), function_name)
+            return getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         why = " ".join(str(error).split())[:120]
         raise ModelError(name, f"cannot be found ({why})", "give package.module:function") from error
-    if not callable(function):
-        raise ModelError(name, "is not a function", "give package.module:function")
-    return function  # type: ignore[no-any-return]
 
 
 @contextmanager

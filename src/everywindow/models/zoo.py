@@ -16,6 +16,9 @@ from everywindow.errors import DependencyError, ModelError
 from everywindow.models.weights import fit, misfits
 
 LIBRARIES = ("torchvision", "timm")
+INSTALL = {"torchvision": "torchvision", "timm": "torchvision timm"}
+"""What pip is to install for a library; timm needs torchvision."""
+
 # Their weights were trained on pixels from -1 to 1, which torchvision makes inside the network
 # (transform_input) from its usual normalisation; without that, this is what they take.
 _MINUS_ONE_TO_ONE = ("googlenet", "inception_v3")
@@ -90,10 +93,18 @@ def _library(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a build for another torch fails with more than ImportError
-        missing = isinstance(error, ModuleNotFoundError)
-        why = "not installed" if missing else f"cannot be imported ({' '.join(str(error).split())[:100]})"
-        package = name.partition(".")[0]
-        raise DependencyError(package, why, "pip install 'everywindow[zoo]'") from error
+        raise _unusable(name.partition(".")[0], error) from error
+
+
+def _unusable(package: str, error: Exception) -> DependencyError:
+    """Not there, or there and broken: what is to be done differs."""
+    build = f"the version for torch {torch.__version__}"
+    if isinstance(error, ModuleNotFoundError) and (error.name or package).partition(".")[0] == package:
+        # On its own, as in the Makefile: it names other builds of torch among its dependencies.
+        remedy = f"pip install --no-deps {INSTALL[package]}, {build} (README: In your own environment)"
+        return DependencyError(package, "not installed", remedy)
+    why = f"installed, but cannot be imported ({' '.join(str(error).split())[:100]})"
+    return DependencyError(package, why, f"install what it lacks, or {build}")
 
 
 def _unknown(architecture: str, matches: list[str]) -> ModelError:

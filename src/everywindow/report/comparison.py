@@ -61,7 +61,7 @@ class Comparison:
     crops     2.00       1.0      8.0 M         1.0           reference
     fcn       0.10      20.0    500.0 k        16.0             1.0e-07        2.0e-08         100.0 %
     25 windows
-    fcn is exact: equals the crops at every window
+    fcn: equals the crops at every window
     """
 
     runs: tuple[ModeRun, ...]
@@ -97,7 +97,7 @@ class Comparison:
 
     def __str__(self) -> str:
         rows = [HEADER, *(self._row(run) for run in self.runs)]
-        verdicts = [_verdict(run) for run in self.runs if run.mode != "crops"]
+        verdicts = [f"{run.mode}: {run.verdict.summary()}" for run in self.runs if run.mode != "crops"]
         return "\n".join([table(rows), f"{self.windows:,} windows", *verdicts, *map(str, self.left_out)])
 
     def _row(self, run: ModeRun) -> tuple[str, ...]:
@@ -113,11 +113,6 @@ class Comparison:
             f"{run.relative_difference:.1e}",
             f"{100 * run.agreement:.1f} %",
         )
-
-
-def _verdict(run: ModeRun) -> str:
-    summary = run.verdict.summary()
-    return summary if run.mode == "exact" else f"{run.mode} is {summary}"
 
 
 HEADER = (

@@ -25,6 +25,7 @@ REMEDY = "scan the image again"
 def save(m: ScoreMap, path: PathLike, klass: int | str | None = None) -> None:
     """Write by suffix; see :meth:`ScoreMap.save`."""
     check_writable(path)
+    _keep_image(m, Path(path))
     try:
         with atomic_path(path) as scratch:
             if scratch.suffix.lower() == PICTURE:
@@ -47,6 +48,13 @@ def check_writable(path: PathLike) -> None:
         )
     if target.is_dir() and not (target / "zarr.json").is_file():
         raise InputError(str(path), "a directory that is no zarr store is in the way", "choose another name")
+
+
+def _keep_image(m: ScoreMap, target: Path) -> None:
+    """The image that was scanned is not replaced by its map."""
+    image = None if m.path is None else Path(m.path)
+    if image is not None and image.exists() and target.exists() and image.samefile(target):
+        raise InputError(str(target), "is the image that was scanned", "choose another name")
 
 
 def load(path: PathLike) -> ScoreMap:

@@ -52,7 +52,7 @@ class Peak:
         return tuple(a / scale for a in self.start), tuple(b / scale for b in self.exclusive_stop)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ScoreMap:
     """The score of every class at every window.
 
@@ -124,6 +124,17 @@ class ScoreMap:
                 f"{self.activation!r} is not known",
                 f"use one of {', '.join(get_args(Activation))}",
             )
+
+    def __repr__(self) -> str:
+        parts = {
+            "mode": repr(self.mode),
+            "scores": list(self.scores.shape),
+            "window": list(self.window),
+            "stride": list(self.stride),
+            "image_size": list(self.image_size),
+            "verdict": repr(str(self.verdict)),
+        }
+        return f"ScoreMap({', '.join(f'{name}={value}' for name, value in parts.items())})"
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -234,7 +245,7 @@ class ScoreMap:
             klass: for ``.png``, the class to draw, as for :meth:`plot`.
 
         Raises:
-            InputError: another suffix, or a place that cannot be written.
+            InputError: another suffix, the scanned image itself, or a place that cannot be written.
         """
         from everywindow.report.files import save
 
