@@ -16,7 +16,8 @@ How long each mode takes, against a sliding window that a careful user writes by
 ([plain_crops.py](../benchmarks/plain_crops.py)): the original module under `torch.inference_mode`, at the fastest of
 two memory formats and batch sizes of 1 to 32. That script shares no code with the package.
 
-All sides of a row are timed in turns in one process, and each keeps the best of its rounds. Compare the ratios:
+All sides of a row are timed in turns in one process, and each keeps the best of its rounds; in its turn a
+short one is called several times. Compare the ratios:
 seconds differ between machines, and between hours on one machine. The weights are drawn at random, so that the scores
 tell windows apart. Modes are timed as `everywindow.scan` is called, from the image to the score map; a network is
 captured, and converted, at its first scan, which is not timed.

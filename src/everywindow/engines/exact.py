@@ -23,6 +23,9 @@ from everywindow.sharing import constants as constants_of
 BATCH_ELEMENTS = 2**23
 """Values that a batch of windows holds at a time behind the shared part, as far as memory allows."""
 
+NEAR_ELEMENTS, ENOUGH = 2**21, 256
+"""So many values stay near the processor: a batch holds no more, once it has enough windows for the weights' sake."""
+
 LARGEST_BATCH = 16384
 """Windows in a batch, at most."""
 
@@ -120,7 +123,8 @@ def _held(program: Program, batch: int, itemsize: int) -> int:
 def _batch(program: Program, limit: int, itemsize: int) -> int:
     each = max(1, rest_peak(program))
     room = int(limit / SCRATCH / itemsize) - frontier_elements(program)
-    return max(1, min(LARGEST_BATCH, BATCH_ELEMENTS // each, room // each))
+    near = max(NEAR_ELEMENTS // each, ENOUGH)
+    return max(1, min(LARGEST_BATCH, near, BATCH_ELEMENTS // each, room // each))
 
 
 def _counts(rectangle: Sequence[Span]) -> tuple[int, ...]:

@@ -22,6 +22,9 @@ from everywindow.geometry import FILL, Positions, Slabs
 CHUNK = 2**23
 """Elements gathered at a time: few enough to stay near the processor, enough for it to be busy."""
 
+FEW_FEATURES, KEPT_POSITIONS = 32, 2**19
+"""With so few features at a position, to find positions takes about as long as to move them: so many are kept found."""
+
 
 class Workspace(threading.local):
     """Memory that gathered slabs are put into, over and over; each thread has its own."""
@@ -76,7 +79,7 @@ class Block:
     def gathered(self, rows: Tensor, pieces: Sequence[slice], fill: float) -> Tensor:
         """Slabs ``[*pieces, *slab, features]`` out of ``[positions, features]``."""
         axes = len(self.parts)
-        index = self._index.flat(rows.device, pieces)
+        index = self._index.flat(rows.device, pieces, keep=rows.shape[1] <= FEW_FEATURES)
         shape = (*index.shape, rows.shape[1])
         buffer = WORKSPACE.take(prod(shape), rows)
         slab = torch.index_select(rows, 0, index.reshape(-1), out=buffer.view(-1, rows.shape[1])).view(shape)
@@ -104,10 +107,20 @@ class Index:
     def __init__(self, indices: Sequence[NDArray[np.int64]], lengths: Sequence[int]) -> None:
         small = np.int32 if prod(lengths) < 2**31 else np.int64
         scaled = [np.maximum(index, 0) * prod(lengths[axis + 1 :]) for axis, index in enumerate(indices)]
+        self._kept: dict[tuple[torch.device, tuple[tuple[int, int], ...]], Tensor] = {}
         self._indices = {torch.device("cpu"): [torch.from_numpy(index.astype(small)) for index in scaled]}
 
-    def flat(self, device: torch.device, pieces: Sequence[slice]) -> Tensor:
-        """``[*pieces, *slab]``."""
+    def flat(self, device: torch.device, pieces: Sequence[slice], keep: bool = False) -> Tensor:
+        """``[*pieces, *slab]``; kept for the next scan where that is asked for and not too large."""
+        key = (device, tuple((which.start, which.stop) for which in pieces))
+        found = self._kept.get(key)
+        if found is None:
+            found = self._made(device, pieces)
+            if keep and found.numel() <= KEPT_POSITIONS:
+                self._kept[key] = found
+        return found
+
+    def _made(self, device: torch.device, pieces: Sequence[slice]) -> Tensor:
         if device not in self._indices:
             here = self._indices[torch.device("cpu")]
             self._indices[device] = [index.to(device) for index in here]
