@@ -134,8 +134,7 @@ def test_what_is_no_classifier() -> None:
     ],
 )
 def test_channels_are_told_by_the_first_convolution(module: nn.Module, mean: list[float] | None, channels: int) -> None:
-    assert Classifier(module, 12, mean=mean).channels == channels
-    assert Classifier(module, 12, None, mean).channels == channels
+    assert Classifier(module, 12, mean=mean, std=mean).channels == channels
 
 
 def test_normalisation_of_other_channels_than_the_first_convolution_is_refused() -> None:
