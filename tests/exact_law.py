@@ -166,7 +166,7 @@ def check_pixels(example: Example, scan: Scan, image: Tensor, scores: Tensor, sc
         changed[pixel] += 3
         after = _run(example.module, changed, example.window, scan).scores
         with torch.no_grad():
-            crops = [example.module(one[inside].unsqueeze(0)).reshape(-1) for one in (image, changed)]
+            crops = [example.module(one[inside].clone().unsqueeze(0)).reshape(-1) for one in (image, changed)]
         return (after - scores)[here] / scale, (crops[1] - crops[0]) / scale
 
     if 0 <= outside < image.shape[1 + axis]:
