@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.errors import ConversionError
 from everywindow.geometry import Extent, MapSize, Reason, Value, has_batch
-from everywindow.graph import Network, Records, needed_nodes, one_pass_records, output_nodes
+from everywindow.graph import Network, Records, gathered_inputs, needed_nodes, one_pass_records, output_nodes
 from everywindow.ops import (
     Call,
     ContextEmitter,
@@ -77,6 +77,7 @@ class _Conversion:
         self.emit = Emitter(network.window, stride, self._constant)
         self.around = ContextEmitter(self.emit)
         self._constants: dict[fx.Node, fx.Node] = {}
+        self._taken: dict[fx.Node, list[fx.Node]] = {}
 
     def run(self) -> fx.Graph:
         """The converted graph."""
@@ -102,13 +103,22 @@ class _Conversion:
 
     def sizes(self) -> tuple[MapSize, ...]:
         """The size of every converted value; the output comes last."""
-        made = [(node, mapped) for node in needed_nodes(self.network) for mapped in self._made(node)]
-        index = {node: at for at, (node, _) in enumerate(made)}
+        made = [
+            (node, mapped)
+            for node in needed_nodes(self.network)
+            for mapped in [*self._taken.get(node, ()), *self._made(node)]
+        ]
+        index = {node: at for at, (node, mapped) in enumerate(made) if isinstance(mapped, Mapped)}
         last = {
             node: max((index[user] for user in _readers(node) if user in index), default=at)
             for node, at in index.items()
         }
-        return tuple(self._size(node, mapped, last[node]) for node, mapped in made)
+        return tuple(
+            self._size(node, mapped, last[node])
+            if isinstance(mapped, Mapped)
+            else _windows_size(mapped, len(self.network.window), index.get(node, at))
+            for at, (node, mapped) in enumerate(made)
+        )
 
     def _made(self, node: fx.Node) -> list[Mapped]:
         """The counterparts of a value."""
@@ -133,6 +143,7 @@ class _Conversion:
             raise ConversionError(call.layer, "makes a tensor of the batch's size", INSTEAD)
         rule = rule_for(node.target)
         assert rule is not None
+        call, emit = self._on_windows(call, emit)
         try:
             rule.infer(call)
         except NotShared:
@@ -140,7 +151,29 @@ class _Conversion:
         try:
             return rule.convert(call, emit)
         except NotShared as reason:
+            if not any(call.value(node).mapped for node in call.inputs):
+                return self._as_it_stands(call, value, emit)
             raise ConversionError(call.layer, str(reason), INSTEAD) from None
+
+    def _on_windows(self, call: Call, emit: Emitter) -> tuple[Call, Emitter]:
+        """A call that takes whole windows, on each window's own tensors; any other as it is."""
+        rule = rule_for(call.target)
+        assert rule is not None
+        try:
+            rule.infer(call)
+        except NotShared:
+            apart = gathered_inputs(call)
+        else:
+            apart = None
+        if apart is None:
+            return call, emit
+        maps = [node for node in call.inputs if emit.mapped(node).value.mapped]
+        try:
+            taken = {node: emit.gathered(emit.mapped(node)) for node in maps}
+        except NotShared as reason:
+            raise ConversionError(call.layer, str(reason), INSTEAD) from None
+        self._taken[call.node] = maps
+        return apart, emit.seeing(taken)
 
     def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         """The original call on windows in the batch."""
@@ -206,6 +239,13 @@ class _Conversion:
         left = tuple(tuple(atom for atom in dim if getattr(atom, "axis", None) not in axes) for dim in layout)
         kept = tuple(dim for index, dim in enumerate(left) if dim or not layout[index] or index == 0)
         return self.emit.into_batch(mapped, axes, node, mapped.value.reduced(axes, kept))
+
+
+def _windows_size(source: fx.Node, count: int, last_use: int) -> MapSize:
+    """The size of windows taken from a map."""
+    shape = tuple(source.meta["shape"])
+    axes: tuple[None, ...] = (None,) * count
+    return MapSize(str(source.meta["layer"]), per_item(shape), axes, axes, 0, last_use)
 
 
 @dataclass(frozen=True)

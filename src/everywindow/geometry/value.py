@@ -109,6 +109,10 @@ class Value:
         layout = without_space(self.layout, lengths)
         return replace(self, layout=layout, axes=(None,) * len(self.axes), spent=self.history())
 
+    def gathered(self) -> Value:
+        """The value once every window has its own tensor; what depended on the window's end stays inexact."""
+        return self.reduced(self.mapped, self.gone().layout)
+
     def ended(self, reason: Reason) -> Value:
         """The value where sharing ends."""
         return replace(self, unshared=self.unshared or reason)

@@ -8,8 +8,10 @@ from everywindow.graph.evaluating import evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.plain import decode, encode
+from everywindow.graph.quiet import quiet_torch
 from everywindow.graph.records import (
     Records,
+    gathered_inputs,
     needed_for,
     needed_nodes,
     one_pass_records,
@@ -31,12 +33,14 @@ __all__ = [
     "evaluated",
     "evaluating",
     "final_activation",
+    "gathered_inputs",
     "last_uses",
     "needed_for",
     "needed_nodes",
     "one_pass_records",
     "output_nodes",
     "precision",
+    "quiet_torch",
     "records",
     "refresh",
     "using",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -38,6 +39,9 @@ from everywindow.ops import (
 )
 
 Values = dict[fx.Node, Value | tuple[Value, ...] | None]
+
+LITTLE = 0.25
+"""Share of a window's mult-adds up to which the one pass runs the rest window by window."""
 
 _REMEDY = "windows cannot be scored apart; change the network's forward() in evaluation mode"
 
@@ -111,15 +115,34 @@ def records(network: Network) -> Records:
 
 
 def one_pass_records(network: Network) -> Records:
-    """The records of the one pass: where windows stop sharing, each position takes the context of the window around it.
+    """The records of the one pass, which goes on where windows stop sharing.
 
+    Where a value of the whole window meets single positions, each takes that of the window around it. Where little is
+    left to compute (:data:`LITTLE`), windows are taken from the map and the rest runs as it stands.
     Where nothing of the kind is in the network, these are the :func:`records`.
     """
     if not records(network).unshared:
         return records(network)
     if network not in _ONE_PASS:
-        _ONE_PASS[network] = _propagate(network, one_pass=True)
+        found = _propagate(network, one_pass=True)
+        if found.unshared and _left(network, found) <= LITTLE:
+            gathering = _propagate(network, one_pass=True, gather=True)
+            found = found if gathering.unshared else gathering
+        _ONE_PASS[network] = found
     return _ONE_PASS[network]
+
+
+def _left(network: Network, known: Records) -> float:
+    """The share of a window's mult-adds behind the calls that take whole windows."""
+    total = behind = 0
+    for node in needed_nodes(network):
+        value = known.values[node]
+        rule = rule_for(node.target) if node.op == "call_function" and value is not None else None
+        if rule is not None:
+            macs = rule.macs(Call(node, known.values, one_pass=True))
+            first = value[0] if isinstance(value, tuple) else value
+            total, behind = total + macs, behind + (macs if first is not None and first.unshared else 0)
+    return behind / max(1, total)
 
 
 def refresh(network: Network) -> None:
@@ -155,14 +178,14 @@ def needed_nodes(network: Network) -> list[fx.Node]:
     return [node for node in network.graph.nodes if node in wanted]
 
 
-def _propagate(network: Network, one_pass: bool = False) -> Records:
+def _propagate(network: Network, one_pass: bool = False, gather: bool = False) -> Records:
     values: Values = {}
     sized: set[fx.Node] = set()
     for node in network.graph.nodes:
         if node.op == "placeholder":
             values[node] = _image(network)
         elif node.op == "call_function":
-            values[node] = _infer(node, values, sized, len(network.window), one_pass)
+            values[node] = _infer(node, values, sized, len(network.window), one_pass, gather)
         elif node.op == "get_attr":
             values[node] = None
     leaves = [values[node] for node in output_nodes(network)]
@@ -176,7 +199,7 @@ def _image(network: Network) -> Value:
 
 
 def _infer(
-    node: fx.Node, values: Values, sized: set[fx.Node], axes: int, one_pass: bool
+    node: fx.Node, values: Values, sized: set[fx.Node], axes: int, one_pass: bool, gather: bool
 ) -> Value | tuple[Value, ...] | None:
     if is_random(node):
         raise _refusal(node, f"{node.target} draws random numbers")
@@ -187,7 +210,7 @@ def _infer(
         return _constant(node, sized, axes)
     call = Call(node, values, one_pass)
     try:
-        found = _by_rule(call)
+        found = _gathering(call) if gather else _by_rule(call)
         computes = any(source in sized and "shape" not in source.meta for source in node.all_input_nodes)
         if computes and not _names_sizes(node.target):
             return _doubted(found, call.because("computes with the size of the batch"))
@@ -200,6 +223,28 @@ def _infer(
         raise _refusal(node, str(reason) if "batch" in str(reason) else f"{reason} the items of the batch") from None
     except NotReproducible as reason:
         raise _refusal(node, str(reason)) from None
+
+
+def _gathering(call: Call) -> Value | tuple[Value, ...]:
+    """The record of a call; where it takes whole windows, of the same on each window's own tensors."""
+    try:
+        return _by_rule(call)
+    except NotShared:
+        apart = gathered_inputs(call)
+        if apart is None:
+            raise
+    try:
+        return _by_rule(apart)
+    except NotShared as reason:
+        return _per_window(apart, str(reason))
+
+
+def gathered_inputs(call: Call) -> Call | None:
+    """The call on windows' own tensors; None where it has no map among its inputs."""
+    maps = {
+        node: value.gathered() for node in call.inputs if isinstance(value := call.values[node], Value) and value.mapped
+    }
+    return Call(call.node, ChainMap(maps, call.values), call.one_pass) if maps else None  # type: ignore[arg-type]
 
 
 def _by_rule(call: Call) -> Value | tuple[Value, ...]:

@@ -53,6 +53,10 @@ class ContextEmitter(Emitter):
         boxes = mapped.boxes + tuple(self._box(mapped, axis) for axis in axes)
         return replace(super().into_batch(mapped, axes, node, value), boxes=boxes)
 
+    def gathered(self, mapped: Mapped) -> Mapped:
+        """No windows are taken from the map around each of its positions: they would be as many times the map."""
+        raise NotShared("takes the whole window around every position")
+
     def _box(self, mapped: Mapped, axis: int) -> Box:
         key = (mapped.node, axis)
         if key not in self._boxes:

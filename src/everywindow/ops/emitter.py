@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from torch import fx, nn
 
@@ -104,6 +106,12 @@ class Emitter:
         assert isinstance(mapped, Mapped)
         return mapped
 
+    def seeing(self, values: Mapping[fx.Node, Mapped]) -> Self:
+        """The same emitter, with other counterparts for some inputs."""
+        other = copy(self)
+        other.values = ChainMap(dict(values), self.values)
+        return other
+
     def counts(self, axes: Sequence[int]) -> list[fx.Node]:
         """Windows per axis, as values of the converted graph."""
         return [self._counts[axis] for axis in axes]
@@ -171,6 +179,25 @@ class Emitter:
             counts,
             vector_order(mapped.value.layout, at, axes),
             _tail_dims(value.layout, at, mapped.value),
+        )
+        return self.into_batch(mapped, axes, node, value)
+
+    def gathered(self, mapped: Mapped) -> Mapped:
+        """Every window's own part of a map, in a batch of windows.
+
+        Raises:
+            NotShared: its positions are spread over several dimensions among features.
+        """
+        value = mapped.value.gathered()
+        if mapped.value.flat_dim() is not None and not is_in_place(mapped.value.layout):
+            return self.plain(mapped, value)
+        if not is_in_place(mapped.value.layout):
+            raise NotShared("the positions of a flattened map are spread over several dimensions")
+        axes = sorted(mapped.value.mapped)
+        steps, counts = self.windows(mapped, axes)
+        dims = [axis_dim(mapped.value.layout, axis) for axis in axes]
+        node = self.call(
+            fn.gather_maps, mapped.node, [(dim, *step) for dim, step in zip(dims, steps, strict=True)], counts
         )
         return self.into_batch(mapped, axes, node, value)
 

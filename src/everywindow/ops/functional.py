@@ -281,6 +281,20 @@ def gather_windows(
     return parts.reshape([-1, *(prod(-s if s < 0 else axes[s][0] for s in order) if d == 0 else d for d in tail_dims)])
 
 
+def gather_maps(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
+    """Each window's own part of a map: ``[N, C, h, w]`` to ``[N·rows·cols, C, n, m]``, any order of dimensions.
+
+    ``axes`` holds per axis ``(dim, positions in the window, dilation, step between windows)``.
+    """
+    rank = x.ndim
+    for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
+        x = x.unfold(dim, dilation * (kernel - 1) + 1, step).narrow(dim, 0, count)
+        x = every(x, x.ndim - 1, dilation)
+    inside = {dim: rank + index for index, (dim, *_) in enumerate(axes)}
+    order = [inside.get(dim, dim) for dim in range(1, rank)]
+    return x.permute([0, *inside, *order]).flatten(0, len(axes))
+
+
 def _window_views(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
     """All windows as a view: the positions inside the window as new last dimensions, one per axis."""
     for index, ((kernel, dilation, step), count) in enumerate(zip(axes, counts, strict=True)):
