@@ -15,6 +15,8 @@ from everywindow.geometry import Verdict
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from everywindow.report.detections import Detection
+
 Activation = Literal["softmax", "sigmoid", "none"]
 Reduction = Literal["mean_probability", "mean_score", "sum_score", "max"]
 PathLike = str | os.PathLike[str]
@@ -213,13 +215,61 @@ class ScoreMap:
         all others.
         """
         k = self.shown_class(klass)
-        flat = int(_evidence(self.scores.double(), k, self.activation).argmax())
+        flat = int(self.evidence(k).argmax())
         index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
         start = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
         stop = tuple(a + n for a, n in zip(start, self.window, strict=True))
         there = self.scores.flatten(1)[:, flat]
         probability = float(_activate(there, self.activation)[k])
         return Peak(k, self.class_name(k), index, start, stop, float(there[k]), probability)
+
+    def evidence(self, klass: int) -> torch.Tensor:
+        """A value that grows with the probability of a class and does not round to 0 or 1: ``[*counts]``."""
+        return _evidence(self.scores.double(), klass, self.activation)
+
+    def peaks(
+        self, klass: int | str | None = None, threshold: float = 0.5, min_distance: float | None = None
+    ) -> list[Detection]:
+        """Where a class responds more strongly than around it, the strongest first.
+
+        Args:
+            klass: name or index of the class; :meth:`shown_class` by default.
+            threshold: least probability (by the map's activation).
+            min_distance: pixels of the image as it was given, within which a peak is the strongest window; half a
+                window by default.
+
+        >>> m = ScoreMap(scores=torch.tensor([[0.1, 0.9, 0.2, 0.1, 0.7]]), offsets=((0, 4, 8, 12, 16),), window=(4,),
+        ...              stride=(4,), mode="crops", verdict=Verdict(exact=True), activation="none")
+        >>> [peak.centre for peak in m.peaks(0)]
+        [(6.0,), (18.0,)]
+        """
+        from everywindow.report.detections import checked_distance, peaks
+
+        distance = checked_distance(self, min_distance)
+        return peaks(self, self.shown_class(klass), threshold, distance).apart(distance)
+
+    def boxes(
+        self, klass: int | str | None = None, threshold: float = 0.5, overlap: float = 0.3, average: bool = False
+    ) -> list[Detection]:
+        """Windows of a class as boxes in pixels of the image as it was given, the strongest first.
+
+        Of boxes that overlap only the strongest stays (non-maximum suppression).
+
+        Args:
+            klass: name or index of the class; :meth:`shown_class` by default.
+            threshold: least probability (by the map's activation).
+            overlap: intersection over union up to which two boxes both stay.
+            average: give the mean of the boxes that each one stands for, weighted with their probabilities.
+
+        >>> m = ScoreMap(scores=torch.tensor([[0.1, 0.9, 0.8, 0.1, 0.7]]), offsets=((0, 1, 2, 3, 4),), window=(2,),
+        ...              stride=(1,), mode="crops", verdict=Verdict(exact=True), activation="none")
+        >>> [(box.start, box.stop, box.windows) for box in m.boxes(0)]
+        [((1.0,), (3.0,), 2), ((4.0,), (6.0,), 1)]
+        """
+        from everywindow.report.detections import Candidates, checked_overlap
+
+        found = Candidates.of(self, self.shown_class(klass), threshold)
+        return found.merged(checked_overlap(overlap), average)
 
     def plot(self, image: Any = None, klass: int | str | None = None) -> Figure:
         """Heat map of one class over the image, each cell on its window's centre.

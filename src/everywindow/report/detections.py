@@ -1,0 +1,178 @@
+"""From score maps to detections: separate peaks, and boxes of which none overlaps another much.
+
+Any number of spatial axes, which is why the suppression is written here: libraries have it for pictures alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from everywindow.errors import InputError
+
+if TYPE_CHECKING:
+    from everywindow.report.score_map import ScoreMap
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A place where a class was found.
+
+    Attributes:
+        klass: index of the class.
+        name: name of the class.
+        start: first pixel per axis, in pixels of the image as it was given: before it was resized.
+        stop: pixel behind the last one per axis.
+        probability: of the strongest window, by the map's activation.
+        score: what the network put out there.
+        windows: how many windows it stands for.
+    """
+
+    klass: int
+    name: str
+    start: tuple[float, ...]
+    stop: tuple[float, ...]
+    probability: float
+    score: float
+    windows: int = 1
+
+    @property
+    def centre(self) -> tuple[float, ...]:
+        """Middle per axis, in pixels from the image's edge."""
+        return tuple((a + b) / 2 for a, b in zip(self.start, self.stop, strict=True))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Windows of a class above a threshold, the strongest first: parallel arrays."""
+
+    klass: int
+    name: str
+    start: Floats
+    stop: Floats
+    evidence: Floats
+    probability: Floats
+    score: Floats
+
+    @classmethod
+    def of(cls, m: ScoreMap, klass: int, threshold: float, among: torch.Tensor | None = None) -> Candidates:
+        """The windows of a map, or those of them that are marked, ``[*counts]``."""
+        evidence, probability = m.evidence(klass), m.probabilities()[klass].double()
+        wanted = probability >= threshold
+        wanted = wanted if among is None else wanted & among
+        places = wanted.nonzero().numpy()
+        picked = tuple(places.T)
+        first = np.stack([np.asarray(axis)[at] for axis, at in zip(m.offsets, picked, strict=True)], 1).astype(float)
+        found = cls(
+            klass,
+            m.class_name(klass),
+            first / m.scale,
+            (first + np.asarray(m.window)) / m.scale,
+            evidence.numpy()[picked],
+            probability.numpy()[picked],
+            m.scores[klass].double().numpy()[picked],
+        )
+        return found.at(np.argsort(-found.evidence, kind="stable"))
+
+    @classmethod
+    def joined(cls, several: Sequence[Candidates]) -> Candidates:
+        """Those of several maps."""
+        first = several[0]
+        names = ("start", "stop", "evidence", "probability", "score")
+        arrays = [np.concatenate([getattr(one, name) for one in several]) for name in names]
+        found = cls(first.klass, first.name, *arrays)
+        return found.at(np.argsort(-found.evidence, kind="stable"))
+
+    def at(self, places: NDArray[np.int64]) -> Candidates:
+        """Some of them, in this order."""
+        arrays = (self.start, self.stop, self.evidence, self.probability, self.score)
+        return Candidates(self.klass, self.name, *(array[places] for array in arrays))
+
+    def apart(self, distance: float) -> list[Detection]:
+        """One after the other, without those whose centre is within ``distance`` of a stronger one's on every axis."""
+        centres = (self.start + self.stop) / 2
+        groups = _groups(len(centres), lambda one, others: _near(centres, one, others, distance))
+        return [self._detection(group[:1]) for group in groups]
+
+    def merged(self, overlap: float, average: bool) -> list[Detection]:
+        """One after the other, without those that overlap a stronger one by more (intersection over union).
+
+        Averaged: each box is the mean of those that it stands for, weighted with their probabilities.
+        """
+        groups = _groups(len(self.start), lambda one, others: np.asarray(self._overlaps(one, others) > overlap))
+        return [self._detection(group if average else group[:1], len(group)) for group in groups]
+
+    def _overlaps(self, one: int, others: NDArray[np.int64]) -> Floats:
+        low, high = np.maximum(self.start[one], self.start[others]), np.minimum(self.stop[one], self.stop[others])
+        common = np.prod(np.clip(high - low, 0, None), axis=1)
+        sizes = np.prod(self.stop - self.start, axis=1)
+        overlaps: Floats = common / (sizes[one] + sizes[others] - common)
+        return overlaps
+
+    def _detection(self, group: NDArray[np.int64], windows: int = 1) -> Detection:
+        best, weights = group[0], np.abs(self.probability[group])
+        weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(group), 1 / len(group))
+        start, stop = weights @ self.start[group], weights @ self.stop[group]
+        return Detection(
+            self.klass,
+            self.name,
+            tuple(map(float, start)),
+            tuple(map(float, stop)),
+            float(self.probability[best]),
+            float(self.score[best]),
+            windows,
+        )
+
+
+def _near(centres: Floats, one: int, others: NDArray[np.int64], distance: float) -> NDArray[np.bool_]:
+    near: NDArray[np.bool_] = np.abs(centres[others] - centres[one]).max(axis=1) < distance
+    return near
+
+
+def _groups(count: int, same: Callable[[int, NDArray[np.int64]], NDArray[np.bool_]]) -> list[NDArray[np.int64]]:
+    """Greedy: the first one left and all that are the same as it, then the first of the others, and so on."""
+    left, found = np.arange(count), []
+    while len(left):
+        one, others = left[0], left[1:]
+        together = same(int(one), others)
+        found.append(np.concatenate([[one], others[together]]))
+        left = others[~together]
+    return found
+
+
+def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Candidates:
+    """The windows that are the strongest within ``min_distance`` pixels of the given image along each axis."""
+    evidence = m.evidence(klass)
+    most = evidence
+    for axis, step in enumerate(m.stride):
+        reach = max(1, ceil(min_distance * m.scale / step) - 1)
+        rows = most.movedim(axis, -1)
+        reach = min(reach, rows.shape[-1])
+        flat = rows.reshape(1, -1, rows.shape[-1])
+        padded = F.pad(flat, (reach, reach), value=-torch.inf)
+        most = F.max_pool1d(padded, 2 * reach + 1, 1).reshape(rows.shape).movedim(-1, axis)
+    return Candidates.of(m, klass, threshold, evidence >= most)
+
+
+def checked_distance(m: ScoreMap, min_distance: float | None) -> float:
+    """The distance between peaks in pixels of the given image: half a window, if none is given."""
+    distance = min(m.window) / m.scale / 2 if min_distance is None else float(min_distance)
+    if not distance >= 0:
+        raise InputError("min_distance", f"{min_distance} is negative", "give pixels of the image, 0 or more")
+    return distance
+
+
+def checked_overlap(overlap: float) -> float:
+    """A share of two boxes' common area."""
+    if not 0 <= overlap <= 1:
+        raise InputError("overlap", f"{overlap} is no share", "give 0 (boxes apart) to 1 (every window)")
+    return overlap

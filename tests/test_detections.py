@@ -1,0 +1,148 @@
+"""Peaks and boxes of score maps, at one scale and at several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import everywindow as ew
+from everywindow.errors import InputError
+from everywindow.geometry import Verdict
+from everywindow.report import Detection, ScoreMap
+
+
+def map_of(probabilities: torch.Tensor, window: int = 8, stride: int = 2, scale: float = 1.0) -> ScoreMap:
+    counts = probabilities.shape[1:]
+    return ScoreMap(
+        scores=probabilities,
+        offsets=tuple(tuple(stride * at for at in range(count)) for count in counts),
+        window=(window,) * len(counts),
+        stride=(stride,) * len(counts),
+        mode="crops",
+        verdict=Verdict(exact=True),
+        activation="none",
+        image_size=tuple(stride * (count - 1) + window for count in counts),
+        scale=scale,
+    )
+
+
+def hill(size: int, *centres: tuple[int, int]) -> torch.Tensor:
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    hills = [torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / 8.0) for y, x in centres]
+    return torch.stack(hills).amax(0)[None]
+
+
+def test_each_hill_is_one_peak_and_its_slopes_are_none() -> None:
+    m = map_of(hill(30, (5, 6), (20, 22)) * torch.tensor([0.9]).reshape(1, 1, 1))
+    found = m.peaks(0, threshold=0.1)
+    assert {peak.centre for peak in found} == {(14.0, 16.0), (44.0, 48.0)}  # 2 pixels a window, 4 to its middle
+    assert m.peaks(0, threshold=0.95) == []
+
+
+def test_of_two_near_peaks_the_stronger_stays() -> None:
+    values = torch.zeros(1, 20)
+    values[0, 4], values[0, 8] = 0.8, 0.9
+    assert [peak.centre for peak in map_of(values).peaks(0, min_distance=9)] == [(20.0,)]
+    assert [peak.centre for peak in map_of(values).peaks(0, min_distance=7)] == [(20.0,), (12.0,)]
+
+
+def test_a_plateau_is_one_peak() -> None:
+    assert len(map_of(torch.full((1, 3, 3), 0.7)).peaks(0, min_distance=5)) == 1
+
+
+def test_pixels_are_those_of_the_given_image() -> None:
+    m = map_of(hill(12, (5, 5)), scale=0.5)
+    (peak,) = m.peaks(0, threshold=0.9)
+    assert peak.start == (20.0, 20.0)
+    assert peak.stop == (36.0, 36.0)
+    assert replace(m, scale=1.0).peaks(0, threshold=0.9)[0].start == (10.0, 10.0)
+
+
+def plain_suppression(m: ScoreMap, threshold: float, overlap: float) -> list[tuple[float, ...]]:
+    """Windows by falling probability, without those that overlap one that was kept."""
+    windows = []
+    for index in np.ndindex(*m.counts):
+        if float(m.scores[(0, *index)]) >= threshold:
+            first = tuple(axis[at] for axis, at in zip(m.offsets, index, strict=True))
+            windows.append((float(m.scores[(0, *index)]), first))
+    windows.sort(key=lambda pair: -pair[0])
+    kept: list[tuple[int, ...]] = []
+    for _, first in windows:
+        shares = []
+        for other in kept:
+            common = np.prod([max(0, m.window[0] - abs(a - b)) for a, b in zip(first, other, strict=True)])
+            shares.append(common / (2 * np.prod(m.window) - common))
+        if all(share <= overlap for share in shares):
+            kept.append(first)
+    return [tuple(map(float, first)) for first in kept]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([(9,), (6, 7), (4, 3, 5)]),
+    st.floats(0, 0.9),
+    st.floats(0, 0.8),
+)
+def test_boxes_are_those_of_plain_suppression(
+    seed: int, counts: tuple[int, ...], overlap: float, threshold: float
+) -> None:
+    m = map_of(torch.rand(1, *counts, generator=torch.Generator().manual_seed(seed), dtype=torch.float64))
+    found = m.boxes(0, threshold, overlap)
+    assert [box.start for box in found] == plain_suppression(m, threshold, overlap)
+    assert sum(box.windows for box in found) == int((m.scores[0] >= threshold).sum())
+
+
+def test_averaged_boxes_lie_between_their_windows() -> None:
+    values = torch.zeros(1, 10)
+    values[0, 3:6] = torch.tensor([0.6, 0.9, 0.6])
+    (box,) = map_of(values).boxes(0, average=True)
+    assert box.start == pytest.approx((8.0,))
+    assert (box.probability, box.windows) == (pytest.approx(0.9), 3)
+
+
+def test_the_evidence_decides_where_probabilities_round_to_one() -> None:
+    scores = torch.tensor([[0.0, 0.0, 0.0, 0.0], [60.0, 80.0, 70.0, 90.0]])
+    m = replace(map_of(scores), activation="softmax")
+    assert [peak.score for peak in m.peaks(1, min_distance=2)] == [90.0, 80.0]
+
+
+class Blob(nn.Module):
+    """Answers to a bright square of a quarter of the window."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inside, whole = x[:, :, 4:12, 4:12].mean((1, 2, 3)), x.mean((1, 2, 3))
+        return torch.stack([0.3 + 0 * whole, inside - 2 * (whole - inside / 4)], 1) * 20
+
+
+def test_a_pyramid_finds_small_and_large_things() -> None:
+    image = np.zeros((96, 96), np.float32)
+    image[8:16, 8:16] = 1
+    image[40:72, 40:72] = 1
+    net = ew.Classifier(Blob(), window=(16, 16), channels=1)
+    found = ew.pyramid(net, image, scales=(1, 0.5, 0.25), stride=1, progress=False)
+    assert found.scales == (1, 0.5, 0.25)
+    boxes = found.boxes(1, threshold=0.5)
+    sizes = {round(box.stop[0] - box.start[0]): box.centre for box in boxes[:2]}
+    assert sizes[16] == pytest.approx((12, 12), abs=2)
+    assert sizes[64] == pytest.approx((56, 56), abs=4)
+    centres = [peak.centre for peak in found.peaks(1)]
+    assert any(np.allclose(centre, (12, 12), atol=2) for centre in centres)
+    assert any(np.allclose(centre, (56, 56), atol=4) for centre in centres)
+
+
+def test_bad_arguments_are_refused() -> None:
+    m = map_of(torch.zeros(1, 4))
+    with pytest.raises(InputError, match="min_distance"):
+        m.peaks(0, min_distance=-1)
+    with pytest.raises(InputError, match="overlap"):
+        m.boxes(0, overlap=2)
+    with pytest.raises(InputError, match="scales"):
+        ew.pyramid(nn.Conv2d(1, 2, 4), np.zeros((8, 8), np.float32), scales=(), window=4)
+    assert isinstance(m.boxes(0, threshold=0)[0], Detection)
