@@ -10,8 +10,8 @@ import pytest
 import everywindow as ew
 
 NAMES = {
-    *("Classifier", "Comparison", "Cost", "FullyConvolutional", "ScoreMap"),
-    *("compare", "convolutionalize", "cost", "load", "scan"),
+    *("Classifier", "Comparison", "Cost", "DenseInferer", "Detection", "FullyConvolutional", "Pyramid", "ScoreMap"),
+    *("compare", "convolutionalize", "cost", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -24,11 +24,15 @@ PARAMETERS = {
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON}",
     "cost": "classifier image_size window stride",
+    "pyramid": "classifier image scales window stride options",
+    "DenseInferer": "classifier window options",
 }
 
 ATTRIBUTES = {
     "Classifier": "save",
-    "ScoreMap": "probabilities image_scores plot save load",
+    "ScoreMap": "probabilities image_scores peaks boxes plot save load",
+    "Pyramid": "peaks boxes",
+    "FullyConvolutional": "to_classifier",
     "Comparison": "run",
 }
 

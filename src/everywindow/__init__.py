@@ -28,14 +28,18 @@ if TYPE_CHECKING:
         Classifier,
         Comparison,
         Cost,
+        Detection,
         FullyConvolutional,
+        Pyramid,
         ScoreMap,
         compare,
         convolutionalize,
         cost,
         load,
+        pyramid,
         scan,
     )
+    from everywindow.inferer import DenseInferer
 
 __version__ = "0.1.0"
 
@@ -45,18 +49,22 @@ __all__ = [
     "Comparison",
     "ConversionError",
     "Cost",
+    "DenseInferer",
     "DependencyError",
+    "Detection",
     "EverywindowError",
     "FullyConvolutional",
     "IndependenceError",
     "InputError",
     "ModelError",
+    "Pyramid",
     "ScoreMap",
     "TrustError",
     "compare",
     "convolutionalize",
     "cost",
     "load",
+    "pyramid",
     "scan",
 ]
 
@@ -64,7 +72,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The functions that need torch are imported when they are first asked for."""
     if name in __all__:
-        value = getattr(import_module("everywindow.api"), name)
+        home = "everywindow.inferer" if name == "DenseInferer" else "everywindow.api"
+        value = getattr(import_module(home), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'everywindow' has no attribute {name!r}")

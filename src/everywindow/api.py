@@ -16,7 +16,7 @@ from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import captured, final_activation
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, LeftOut, ModeRun, ScoreMap
+from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
 from everywindow.sharing import exact_macs
 
 Sizes = int | Sequence[int]
@@ -100,6 +100,34 @@ def scan(
         prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
     )
     return _score_map(known, prepared, read, finished, output)
+
+
+def pyramid(
+    classifier: Model,
+    image: Any,
+    scales: Sequence[float],
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    **options: Any,
+) -> Pyramid:
+    """The image scanned at several scales, so that windows of one size find small and large things.
+
+    Args:
+        scales: factors to resize the image by. A scale at which it is smaller than the window is an error.
+        options: further arguments of :func:`scan`, which are the same at all scales.
+
+    Raises:
+        InputError: as :func:`scan`; no scales.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten())
+    >>> found = pyramid(net, torch.rand(32, 32).numpy(), scales=(1, 0.5), window=8, stride=4)
+    >>> [tuple(m.scores.shape) for m in found]
+    [(2, 7, 7), (2, 3, 3)]
+    """
+    if "scale" in options:
+        raise InputError("scale", "there are scales", "give all of them in scales=")
+    known = as_classifier(classifier, window)
+    return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in scales))
 
 
 def compare(
@@ -252,11 +280,14 @@ __all__ = [
     "Classifier",
     "Comparison",
     "Cost",
+    "Detection",
     "FullyConvolutional",
+    "Pyramid",
     "ScoreMap",
     "compare",
     "convolutionalize",
     "cost",
     "load",
+    "pyramid",
     "scan",
 ]

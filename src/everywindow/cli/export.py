@@ -1,19 +1,29 @@
-"""A converted network as a file of ``torch.export``."""
+"""A converted network as a file: of ``torch.export``, or ONNX."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.fx.experimental import _config as symbolic_shapes
 
-from everywindow.errors import ConversionError
+from everywindow.errors import ConversionError, DependencyError
+from everywindow.graph import quiet_torch
 from everywindow.io import atomic_path
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from everywindow.api import FullyConvolutional
+
+
+ONNX_EQUAL = 1e-4
+"""How far another runtime's scores may be off, relative to the largest."""
 
 
 def write_pt2(fcn: FullyConvolutional, path: str) -> None:
@@ -26,7 +36,7 @@ def write_pt2(fcn: FullyConvolutional, path: str) -> None:
     fcn = fcn.eval()
     try:
         program = _exported(fcn)
-        _check(program, fcn)
+        _check(program.module(), fcn)
     except Exception as error:
         why = " ".join(str(error).split())[:120]
         raise ConversionError(
@@ -38,6 +48,53 @@ def write_pt2(fcn: FullyConvolutional, path: str) -> None:
         torch.export.save(program, scratch)
 
 
+def write_onnx(fcn: FullyConvolutional, path: str) -> None:
+    """Write ONNX with a dynamic batch and dynamic sizes, only if onnxruntime gives the network's scores at four sizes.
+
+    Raises:
+        DependencyError: onnx, onnxscript or onnxruntime is not installed.
+        ConversionError: the network cannot be written for all sizes.
+        InputError: the file cannot be written.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        _require(package)
+    fcn = fcn.eval()
+    try:
+        with quiet_torch(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(_exported(fcn), dynamo=True, verbose=False)
+        assert program is not None
+        data = program.model_proto.SerializeToString()
+        _check(_runtime(data), fcn, ONNX_EQUAL)
+    except Exception as error:
+        why = " ".join(str(error).split())[:120]
+        raise ConversionError(
+            "network", f"ONNX cannot be written for all sizes ({why})", "write a .pt2 file or a bundle"
+        ) from error
+    with atomic_path(path) as scratch:
+        Path(scratch).write_bytes(data)
+
+
+def _require(package: str) -> None:
+    if find_spec(package) is None:
+        raise DependencyError(package, "not installed, and ONNX needs it", "pip install onnx onnxscript onnxruntime")
+
+
+def _runtime(data: bytes) -> Callable[[Tensor], Tensor]:
+    """The file's scores, by onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (image,) = session.get_inputs()
+
+    def scores(batch: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(None, {image.name: batch.numpy()})[0])
+
+    return scores
+
+
 def _exported(fcn: FullyConvolutional) -> ExportedProgram:
     """Any batch, any size from the window up."""
     image = _noise(fcn, batch=2, steps=2)
@@ -47,14 +104,15 @@ def _exported(fcn: FullyConvolutional) -> ExportedProgram:
         return torch.export.export(fcn, (image,), dynamic_shapes=(dynamic,))
 
 
-def _check(program: ExportedProgram, fcn: FullyConvolutional) -> None:
+def _check(written: Callable[[Tensor], Tensor], fcn: FullyConvolutional, tolerance: float | None = None) -> None:
     """One window, one window along the first axis or the last, and many: all as in the network."""
     axes = len(fcn.geometry.window)
-    module = program.module()
     for batch, steps in ((1, (0,) * axes), (1, (0,) * (axes - 1) + (4,)), (2, (5,) + (0,) * (axes - 1)), (3, 3)):
         image = _noise(fcn, batch, steps)
         with torch.no_grad():
-            torch.testing.assert_close(module(image), fcn(image))
+            expected = fcn(image)
+            close = None if tolerance is None else tolerance * float(expected.abs().max())
+            torch.testing.assert_close(written(image), expected, atol=close, rtol=None if close is None else 0)
 
 
 def _noise(fcn: FullyConvolutional, batch: int, steps: int | tuple[int, ...]) -> torch.Tensor:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from everywindow.api import Classifier
 
 RESULTS = (".npz", ".zarr")
+NETWORKS = (".pt2", ".onnx")
 
 
 @click.command()
@@ -25,18 +26,16 @@ RESULTS = (".npz", ".zarr")
     "--out",
     required=True,
     metavar="PATH",
-    help="FILE.pt2: the converted network, for images of any size. A folder: a bundle of the classifier.",
+    help="FILE.pt2 or FILE.onnx: the converted network, for images of any size. A folder: a bundle of the classifier.",
 )
 @json_option
 def convert(model: str, weights: str | None, window: Any, trust: bool, stride: Any, out: str, console: Console) -> None:
     """Write the fully convolutional network, or the classifier as a bundle that holds no code."""
     suffix = Path(out).suffix.lower()
-    if suffix == ".onnx":
-        raise InputError(out, "ONNX is not written by this version", "write a .pt2 file or a bundle")
-    if suffix not in ("", ".pt2"):
-        raise InputError(out, f"{suffix} is not a kind of model", "end the name in .pt2, or name a folder")
+    if suffix not in ("", *NETWORKS):
+        raise InputError(out, f"{suffix} is not a kind of model", "end the name in .pt2 or .onnx, or name a folder")
     if not suffix and stride is not None:
-        raise InputError("--stride", "a bundle holds the classifier, which has none", "write a .pt2 file")
+        raise InputError("--stride", "a bundle holds the classifier, which has none", "write a .pt2 or .onnx file")
     keep_inputs([out], model, (weights,))
     classifier = load_model(model, weights, window, trust)
     record = _write_network(classifier, stride, out, console) if suffix else _write_bundle(classifier, out, console)
@@ -46,10 +45,10 @@ def convert(model: str, weights: str | None, window: Any, trust: bool, stride: A
 
 def _write_network(classifier: Classifier, stride: Any, out: str, console: Console) -> dict[str, Any]:
     from everywindow import api
-    from everywindow.cli.export import write_pt2
+    from everywindow.cli.export import write_onnx, write_pt2
 
     fcn = api.convolutionalize(classifier, stride=stride)
-    write_pt2(fcn, out)
+    (write_onnx if out.lower().endswith(".onnx") else write_pt2)(fcn, out)
     geometry = fcn.geometry
     console.say(
         f"takes [N, {fcn.channels}, *size], any size from {list(geometry.window)}; "

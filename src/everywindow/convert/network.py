@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -36,6 +36,9 @@ class Geometry:
     def grid(self, image_size: tuple[int, ...]) -> WindowGrid:
         """The windows of an image of this size."""
         return WindowGrid(image_size, self.window, self.stride)
+
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class FullyConvolutional(nn.Module):
@@ -87,6 +90,37 @@ class FullyConvolutional(nn.Module):
         if not torch.compiler.is_exporting():
             self._check(image)
         return self._run(self, image)
+
+    def to_classifier(self, original: Module) -> Module:
+        """Put this network's weights, trained on, into the classifier that it was made of.
+
+        Args:
+            original: the module; its parameters and buffers of the same names are overwritten in place.
+
+        Returns:
+            That module.
+
+        Raises:
+            InputError: it has no such weights, or of other shapes.
+
+        >>> from everywindow import convolutionalize
+        >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2, 2))
+        >>> fcn = convolutionalize(net, window=3)
+        >>> with torch.no_grad():
+        ...     fcn.get_parameter("2.bias").fill_(7.0)
+        Parameter containing:
+        tensor([7., 7.], requires_grad=True)
+        >>> fcn.to_classifier(net)[2].bias.tolist()
+        [7.0, 7.0]
+        """
+        known = original.state_dict()
+        for name, tensor in self.state_dict().items():
+            if name not in known or known[name].shape != tensor.shape:
+                raise InputError(
+                    f"weight {name}", "the classifier has none of this shape", "give the network's original"
+                )
+        original.load_state_dict(self.state_dict(), strict=False)
+        return original
 
     def _check(self, image: Tensor) -> None:
         axes = len(self.geometry.window)
