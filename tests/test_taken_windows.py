@@ -12,7 +12,9 @@ from torch.nn import functional as F
 import everywindow as ew
 import oracle
 from calls import Net
+from everywindow.convert import fully_convolutional
 from everywindow.errors import ConversionError
+from everywindow.graph import captured, one_pass_records
 from laws import EQUAL, native_difference
 from trial_weights import noise, with_trial_weights
 
@@ -101,3 +103,26 @@ def test_memory_counts_the_windows_taken() -> None:
     tiled = ew.scan(net, image, window=(15, 17), stride=2, mode="fcn", memory="500KB", progress=False)
     assert tiled.plan.tiles > whole.plan.tiles == 1
     assert torch.allclose(tiled.scores, whole.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", ["unbind", "index"])
+def test_queries_keys_and_values_in_the_first_dimension(parts: str) -> None:
+    """As transformers take them apart, while the positions are still a map."""
+
+    def code(net: Net, x: Tensor) -> Tensor:
+        tokens = net.body(x).flatten(2).transpose(1, 2)
+        packed = net.layer(tokens).unflatten(2, (3, 12)).permute(2, 0, 1, 3)
+        query, key, value = packed.unbind(0) if parts == "unbind" else (packed[0], packed[1], packed[2])
+        return net.head(F.scaled_dot_product_attention(query, key, value).mean(1))
+
+    net = Net(code, body=nn.Conv2d(2, 12, 4, stride=2), layer=nn.Linear(12, 36), head=nn.Linear(12, 4))
+    with_trial_weights(net, 2, (14, 12))
+    image = noise((1, 2, 22, 21), 4)[0]
+    known = captured(net, (14, 12), 2)
+    fcn = fully_convolutional(known) if not one_pass_records(known).unshared else None
+    expected = oracle.crops(net, image, (14, 12), (2, 2))
+    if fcn is not None:
+        with torch.no_grad():
+            assert oracle.relative_difference(fcn.eval()(image[None])[0], expected) <= EQUAL
+    scan = ew.scan(net, image, window=(14, 12), stride=2, progress=False)
+    assert oracle.relative_difference(scan.scores, expected) <= EQUAL

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from torch import fx, nn
 
-from everywindow.geometry import Extent, Layout, Space, Value
+from everywindow.geometry import Batch, Extent, Layout, Space, Value
 from everywindow.ops import functional as fn
 from everywindow.ops.form import Rearrangement, axis_dim, is_in_place
 from everywindow.ops.rule import NotShared
@@ -186,9 +186,11 @@ class Emitter:
         """Every window's own part of a map, in a batch of windows.
 
         Raises:
-            NotShared: its positions are spread over several dimensions among features.
+            NotShared: its positions are spread over several dimensions among features, or the batch is not the first.
         """
         value = mapped.value.gathered()
+        if mapped.value.layout[:1] != ((Batch(),),):
+            raise NotShared("the batch is not the first dimension where whole windows are taken")
         if mapped.value.flat_dim() is not None and not is_in_place(mapped.value.layout):
             return self.plain(mapped, value)
         if not is_in_place(mapped.value.layout):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import fx
 
 from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space, space_axes
@@ -123,7 +124,8 @@ class Select(Unchanged):
         value, dim = self._input(call)
         mapped = emit.plain(before, value)
         if not is_space(value.layout[dim]):
-            return emit_verbatim(call, emit, mapped, self.infer(call), dim=physical_dim(value.layout, dim))
+            picked = emit_verbatim(call, emit, mapped, self.infer(call), dim=physical_dim(value.layout, dim))
+            return _without_first(emit, picked, value.layout) if dim == 0 else picked
         op = self._op(call, dim)
         single = after_local(call, value, {dim: op}, {dim: ""}, call.shape)
         return reduced_map(emit, cropped(emit, mapped, dim, op, single), [dim], "sum", keepdim=False)
@@ -137,6 +139,13 @@ class Select(Unchanged):
         n = shape_of(call.inputs[0])[dim]
         index = normal_dim(call["index"], n)
         return LocalOp(pad_low=-index, pad_high=-(n - 1 - index))
+
+
+def _without_first(emit: Emitter, mapped: Mapped, before: Layout) -> Mapped:
+    """A value whose first dimension went: in vector form the next one, behind the axes, takes its place."""
+    if is_in_place(before):
+        return mapped
+    return replace(mapped, node=emit.call(torch.ops.aten.movedim.int, mapped.node, len(space_axes(before)), 0))
 
 
 class Split(Unchanged):
@@ -159,10 +168,12 @@ class Split(Unchanged):
         value, dim = self._input(call)
         mapped = emit.plain(before, value)
         several = emit_verbatim(call, emit, mapped, value, dim=physical_dim(value.layout, dim))
-        return tuple(
+        parts = [
             replace(mapped, node=emit.call(operator.getitem, several.node, index), value=part)
             for index, part in enumerate(self.infer(call))
-        )
+        ]
+        goes = dim == 0 and len(parts[0].value.layout) < len(value.layout)
+        return tuple(_without_first(emit, part, value.layout) if goes else part for part in parts)
 
     def _input(self, call: Call) -> tuple[Value, int]:
         value = call.value(call.inputs[0])
