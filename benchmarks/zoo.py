@@ -363,8 +363,8 @@ window. The converted network is compared with the original at the window's size
 plain sliding window on an image of one to two strides more (`larger`). Differences are the largest over all
 scores, relative to the spread of the scores between windows: up to 1e-10 counts as equal. Where `exact` says
 no, `larger` is the difference that one pass makes for this network with these weights; `scan`
-gives the crops' numbers all the same, by the exact engine (below). Mult-adds are counted, in millions: for one window, and for the larger image
-window by window and in one pass.
+gives the crops' numbers all the same, by the exact engine (below). Mult-adds are counted, in millions: for
+one window, and for the larger image window by window and in one pass.
 
 Made by `make zoo` ({threads} threads). {converted} of {count} convert, {wrong} rows are wrong.
 
