@@ -10,6 +10,7 @@ import click
 
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
+    MODES,
     Console,
     Modes,
     Sizes,
@@ -33,7 +34,7 @@ BOTH = ("map.npz", "heatmap.png")
 @image_options
 @click.option(
     "--mode",
-    type=click.Choice(["exact", "fcn", "crops"]),
+    type=click.Choice(MODES),
     default="exact",
     show_default=True,
     help="exact: the crops' own numbers, computing once what windows share. fcn: the converted network in one pass; "

@@ -143,11 +143,12 @@ class _Conversion:
             raise ConversionError(call.layer, "makes a tensor of the batch's size", INSTEAD)
         rule = rule_for(node.target)
         assert rule is not None
-        call, emit = self._on_windows(call, emit)
-        try:
-            rule.infer(call)
-        except NotShared:
-            return self._as_it_stands(call, value, emit)
+        if not _shares(call):
+            apart = gathered_inputs(call)
+            if apart is not None:
+                call, emit = apart, self._taking_windows(call, emit)
+            if apart is None or not _shares(call):
+                return self._as_it_stands(call, value, emit)
         try:
             return rule.convert(call, emit)
         except NotShared as reason:
@@ -155,25 +156,15 @@ class _Conversion:
                 return self._as_it_stands(call, value, emit)
             raise ConversionError(call.layer, str(reason), INSTEAD) from None
 
-    def _on_windows(self, call: Call, emit: Emitter) -> tuple[Call, Emitter]:
-        """A call that takes whole windows, on each window's own tensors; any other as it is."""
-        rule = rule_for(call.target)
-        assert rule is not None
-        try:
-            rule.infer(call)
-        except NotShared:
-            apart = gathered_inputs(call)
-        else:
-            apart = None
-        if apart is None:
-            return call, emit
+    def _taking_windows(self, call: Call, emit: Emitter) -> Emitter:
+        """An emitter that sees each window's own tensors in the place of a call's maps."""
         maps = [node for node in call.inputs if emit.mapped(node).value.mapped]
         try:
             taken = {node: emit.gathered(emit.mapped(node)) for node in maps}
         except NotShared as reason:
             raise ConversionError(call.layer, str(reason), INSTEAD) from None
         self._taken[call.node] = maps
-        return apart, emit.seeing(taken)
+        return emit.seeing(taken)
 
     def _as_it_stands(self, call: Call, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         """The original call on windows in the batch."""
@@ -239,6 +230,17 @@ class _Conversion:
         left = tuple(tuple(atom for atom in dim if getattr(atom, "axis", None) not in axes) for dim in layout)
         kept = tuple(dim for index, dim in enumerate(left) if dim or not layout[index] or index == 0)
         return self.emit.into_batch(mapped, axes, node, mapped.value.reduced(axes, kept))
+
+
+def _shares(call: Call) -> bool:
+    """Whether the call's rule holds for its inputs as they are."""
+    rule = rule_for(call.target)
+    assert rule is not None
+    try:
+        rule.infer(call)
+    except NotShared:
+        return False
+    return True
 
 
 def _windows_size(source: fx.Node, count: int, last_use: int) -> MapSize:

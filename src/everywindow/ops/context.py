@@ -8,13 +8,13 @@ the map: an approximation, and for an image of the window's size the original.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import fx
 
-from everywindow.geometry import Extent, Reason, Value, is_space
+from everywindow.geometry import Extent, Reason, Space, Value
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Box, Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place
@@ -37,14 +37,12 @@ class ContextEmitter(Emitter):
 
     def __init__(self, main: Emitter) -> None:
         self.__dict__.update(main.__dict__)
-        self._main = main
         self.own: dict[fx.Node, Mapped | tuple[Mapped, ...]] = {}
         self.values = ChainMap(self.own, main.values)
         self._boxes: dict[tuple[fx.Node, int], Box] = {}
 
     def windows(self, mapped: Mapped, axes: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[fx.Node]]:
         """Per axis positions in a window, positions between them, and 1; and the number of windows in the map."""
-        self.layer = self._main.layer
         boxes = [self._box(mapped, axis) for axis in axes]
         return [(box.n, box.dilation, 1) for box in boxes], [box.count for box in boxes]
 
@@ -81,48 +79,31 @@ def meeting(emit: Emitter, inputs: Sequence[Mapped]) -> list[Mapped]:
         return emit.aligned(inputs)
     if not all(is_in_place(mapped.value.layout) for mapped in inputs):
         raise NotShared("context of the whole window meets a flattened map")
-    axes = sorted({axis for mapped in inputs for axis in mapped.value.mapped})
-    maps = {axis: _shortest(inputs, axis) for axis in axes}
-    return [_laid_out(emit, mapped, maps) for mapped in inputs]
+    maps = {axis: mapped for mapped in reversed(inputs) for axis in mapped.value.mapped}
+    return emit.aligned([_taken_back(emit, mapped, maps) for mapped in inputs])
 
 
-def _shortest(inputs: Sequence[Mapped], axis: int) -> Mapped:
-    """Of the maps the one with the fewest positions along an axis."""
-    maps = [mapped for mapped in inputs if axis in mapped.value.mapped]
-    return min(maps, key=lambda mapped: mapped.extent(axis).add)
-
-
-def _laid_out(emit: Emitter, mapped: Mapped, maps: dict[int, Mapped]) -> Mapped:
-    missing = [axis for axis in maps if axis not in mapped.value.mapped]
-    dims = {axis: axis_dim(other.value.layout, axis) for axis, other in maps.items()}
-    if missing:
-        mapped = _taken_back(emit, mapped, missing, maps, dims)
-    for axis, other in maps.items():
-        if axis in mapped.value.mapped and mapped.extent(axis).add != other.extent(axis).add:
-            node = emit.call(fn.cut_to, mapped.node, dims[axis], other.node, dims[axis])
-            mapped = replace(mapped, node=node)
-    extents = tuple(maps[axis].extents[axis] if axis in maps else extent for axis, extent in enumerate(mapped.extents))
-    return replace(mapped, extents=extents)
-
-
-def _taken_back(
-    emit: Emitter, mapped: Mapped, axes: Sequence[int], maps: dict[int, Mapped], dims: dict[int, int]
-) -> Mapped:
-    """The axes out of the batch, back to where the maps have them."""
-    layout = mapped.value.layout
+def _taken_back(emit: Emitter, mapped: Mapped, maps: Mapping[int, Mapped]) -> Mapped:
+    """A value with every axis where the maps have it: those that are in the batch come out of it."""
+    axes = [axis for axis in sorted(maps) if axis not in mapped.value.mapped]
+    if not axes:
+        return mapped
     if any(axis not in mapped.batched for axis in axes) or len(mapped.boxes) != len(mapped.batched):
         raise NotShared("a value that is the same for all windows meets single positions")
-    back = []
+    value, extents, back = mapped.value, list(mapped.extents), []
     for axis in axes:
         box, other = mapped.boxes[mapped.batched.index(axis)], maps[axis]
-        record, extent = other.value.axis(axis), other.extent(axis)
-        alike = (box.n, box.jump, box.spacing) == (record.n, record.jump, extent.spacing)
-        if not alike or len(layout) != len(other.value.layout) or layout[dims[axis]] or is_space(layout[dims[axis]]):
+        record, dim = other.value.axis(axis), axis_dim(other.value.layout, axis)
+        alike = (box.n, box.jump, box.spacing) == (record.n, record.jump, other.extent(axis).spacing)
+        if not alike or len(value.layout) != len(other.value.layout) or value.layout[dim]:
             raise NotShared("context of the whole window meets a map that it was not made of")
-        back.append((mapped.batched.index(axis), dims[axis], box.n, box.dilation, other.node))
+        back.append((mapped.batched.index(axis), dim, box.n, box.dilation, other.node))
+        layout = (*value.layout[:dim], (Space(axis),), *value.layout[dim + 1 :])
+        value, extents[axis] = replace(value, layout=layout).with_axis(axis, record), other.extent(axis)
     node = emit.call(fn.around_positions, mapped.node, emit.image, [box.count for box in mapped.boxes], back)
     left = [(axis, box) for axis, box in zip(mapped.batched, mapped.boxes, strict=True) if axis not in axes]
-    return replace(mapped, node=node, batched=tuple(axis for axis, _ in left), boxes=tuple(box for _, box in left))
+    batched, boxes = tuple(axis for axis, _ in left), tuple(box for _, box in left)
+    return Mapped(node, value, tuple(extents), batched, boxes)
 
 
 def sizes(mapped: Mapped) -> tuple[tuple[int | None, ...], tuple[Extent | None, ...]]:

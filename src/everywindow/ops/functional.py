@@ -244,9 +244,8 @@ def norm_around(
     """
     parts = wide(x).unflatten(1, (groups, -1))
     count = parts.shape[2] * prod(n for _, n, _ in axes)
-    parts = parts - parts.mean(
-        [2, *(1 + dim for dim, _, _ in axes)], keepdim=True
-    )  # squares of small numbers lose less
+    # Squares of small numbers lose less.
+    parts = parts - parts.mean([2, *(1 + dim for dim, _, _ in axes)], keepdim=True)
     total, squares = parts.sum(2), parts.square().sum(2)
     for dim, n, dilation in axes:
         total, squares = (box_sum(value, dim, n, dilation, 1) for value in (total, squares))
@@ -276,7 +275,7 @@ def gather_windows(
         order: what the vector is made of, outermost first: ``a ≥ 0`` is the a-th axis, ``-s`` features of size s.
         tail_dims: sizes of the other dimensions, where the vector stands among them as 0.
     """
-    windows = _window_views(x, axes, counts)
+    windows = _window_views(x, [(1 + index, *axis) for index, axis in enumerate(axes)], counts)
     parts = _vector_parts(windows, order, tail_dims, len(axes))
     return parts.reshape([-1, *(prod(-s if s < 0 else axes[s][0] for s in order) if d == 0 else d for d in tail_dims)])
 
@@ -286,19 +285,17 @@ def gather_maps(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int])
 
     ``axes`` holds per axis ``(dim, positions in the window, dilation, step between windows)``.
     """
-    rank = x.ndim
-    for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
-        x = x.unfold(dim, dilation * (kernel - 1) + 1, step).narrow(dim, 0, count)
-        x = every(x, x.ndim - 1, dilation)
-    inside = {dim: rank + index for index, (dim, *_) in enumerate(axes)}
-    order = [inside.get(dim, dim) for dim in range(1, rank)]
-    return x.permute([0, *inside, *order]).flatten(0, len(axes))
+    inside = {dim: x.ndim + index for index, (dim, *_) in enumerate(axes)}
+    order = [inside.get(dim, dim) for dim in range(1, x.ndim)]
+    return _window_views(x, axes, counts).permute([0, *inside, *order]).flatten(0, len(axes))
 
 
 def _window_views(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[int]) -> Tensor:
-    """All windows as a view: the positions inside the window as new last dimensions, one per axis."""
-    for index, ((kernel, dilation, step), count) in enumerate(zip(axes, counts, strict=True)):
-        dim = 1 + index
+    """All windows as a view: the positions inside the window as new last dimensions, one per axis.
+
+    ``axes`` holds per axis ``(dim, positions in the window, dilation, step between windows)``.
+    """
+    for (dim, kernel, dilation, step), count in zip(axes, counts, strict=True):
         x = x.unfold(dim, dilation * (kernel - 1) + 1, step).narrow(dim, 0, count)
         x = every(x, x.ndim - 1, dilation)
     return x

@@ -72,7 +72,7 @@ class Candidates:
         places = wanted.nonzero().numpy()
         picked = tuple(places.T)
         first = np.stack([np.asarray(axis)[at] for axis, at in zip(m.offsets, picked, strict=True)], 1).astype(float)
-        found = cls(
+        return cls(
             klass,
             m.class_name(klass),
             first / m.scale,
@@ -80,8 +80,7 @@ class Candidates:
             evidence.numpy()[picked],
             probability.numpy()[picked],
             m.scores[klass].double().numpy()[picked],
-        )
-        return found.at(np.argsort(-found.evidence, kind="stable"))
+        ).ranked()
 
     @classmethod
     def joined(cls, several: Sequence[Candidates]) -> Candidates:
@@ -89,13 +88,13 @@ class Candidates:
         first = several[0]
         names = ("start", "stop", "evidence", "probability", "score")
         arrays = [np.concatenate([getattr(one, name) for one in several]) for name in names]
-        found = cls(first.klass, first.name, *arrays)
-        return found.at(np.argsort(-found.evidence, kind="stable"))
+        return cls(first.klass, first.name, *arrays).ranked()
 
-    def at(self, places: NDArray[np.int64]) -> Candidates:
-        """Some of them, in this order."""
+    def ranked(self) -> Candidates:
+        """The strongest first."""
+        order = np.argsort(-self.evidence, kind="stable")
         arrays = (self.start, self.stop, self.evidence, self.probability, self.score)
-        return Candidates(self.klass, self.name, *(array[places] for array in arrays))
+        return Candidates(self.klass, self.name, *(array[order] for array in arrays))
 
     def apart(self, distance: float) -> list[Detection]:
         """One after the other, without those whose centre is within ``distance`` of a stronger one's on every axis."""
