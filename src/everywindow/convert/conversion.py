@@ -64,8 +64,7 @@ def _refuse(reason: Reason | None) -> None:
 
 
 def _geometry(network: Network, known: Records, stride: tuple[int, ...]) -> Geometry:
-    field = tuple(high - low for low, high in known.receptive_field)
-    return Geometry(network.window, stride, (0,) * len(stride), field, known.network_stride)
+    return Geometry(network.window, stride, (0,) * len(stride), known.receptive_field, known.network_stride)
 
 
 class _Conversion:

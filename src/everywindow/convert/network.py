@@ -22,16 +22,21 @@ class Geometry:
         window: size of the window that each score is for.
         stride: distance between neighbouring windows.
         offset: first pixel of the first window.
-        receptive_field: extent that one score sees; larger than the window where the network pads, for at the
-            image's inside the padding's place is taken by real pixels.
+        seen: the first pixel that a score sees, relative to its window, and the one after the last.
         network_stride: product of the strides of the network's layers.
     """
 
     window: tuple[int, ...]
     stride: tuple[int, ...]
     offset: tuple[int, ...]
-    receptive_field: tuple[int, ...]
+    seen: tuple[tuple[int, int], ...]
     network_stride: tuple[int, ...]
+
+    @property
+    def receptive_field(self) -> tuple[int, ...]:
+        """Extent that one score sees; larger than the window where the network pads, for at the image's inside the
+        padding's place is taken by real pixels."""
+        return tuple(high - low for low, high in self.seen)
 
     def grid(self, image_size: tuple[int, ...]) -> WindowGrid:
         """The windows of an image of this size."""

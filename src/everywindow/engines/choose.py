@@ -9,7 +9,7 @@ from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.forecast import Forecast, forecast
 from everywindow.engines.measured import expected_seconds, measured_seconds
 from everywindow.engines.prepare import Prepared, unproved
-from everywindow.errors import ConversionError
+from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import Reason, WindowGrid
 from everywindow.graph import Network, one_pass_records
 
@@ -52,13 +52,10 @@ def choose(prepared: Prepared, grid: WindowGrid, mode: str, limit: int) -> Choic
     """
     if mode == "crops":
         return Choice("crops", "asked for")
-    if prepared.network is None:
-        if mode == "fcn":
-            reason = prepared.why_not or Reason("network", "it cannot be captured")
-            raise ConversionError(*reason, INSTEAD)
-        return Choice("crops", f"windows one by one: {unproved(prepared)}")
     if mode == "fcn":
-        return Choice("fcn", "asked for", converted(prepared.network, grid.stride))
+        return Choice("fcn", "asked for", _one_pass(prepared, grid))
+    if prepared.network is None:
+        return Choice("crops", f"windows one by one: {unproved(prepared)}")
     doubt = unproved(prepared)
     if doubt is not None:
         return Choice("crops", f"windows one by one: {doubt}")
@@ -87,6 +84,24 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
         return Choice("crops", why, forecast=predicted)
     why = f"what windows share is computed once: predicted {crops / exact:.1f} times as fast as the windows one by one"
     return Choice("exact", why, share=predicted.share, forecast=predicted)
+
+
+def _one_pass(prepared: Prepared, grid: WindowGrid) -> FullyConvolutional:
+    """The converted network; a module that is one stays as it is.
+
+    Raises:
+        InputError: that one is for other strides.
+        ConversionError: the network has no plain conversion.
+    """
+    module = prepared.module
+    if isinstance(module, FullyConvolutional):
+        if module.geometry.stride == grid.stride:
+            return module
+        why = f"the converted network is for stride {module.geometry.stride}"
+        raise InputError("stride", why, "leave it out, or convert the original for another one")
+    if prepared.network is None:
+        raise ConversionError(*(prepared.why_not or Reason("network", "it cannot be captured")), INSTEAD)
+    return converted(prepared.network, grid.stride)
 
 
 def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, for_inference
+from everywindow.convert import FullyConvolutional, for_inference, reusing_memory
 from everywindow.costing import fcn_macs, fcn_peak_bytes
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
@@ -22,7 +22,6 @@ def run_fcn(
     fcn: FullyConvolutional,
     module: nn.Module,
     pixels: Tensor,
-    seen: Sequence[tuple[int, int]],
     *,
     limit: int,
     output: Output = None,
@@ -32,15 +31,14 @@ def run_fcn(
 
     Args:
         fcn: the converted network, which shares the weights of ``module``.
-        module: the original network, with which measured choices are kept.
-        seen: per axis, what a window's score sees (see :func:`everywindow.geometry.tiles_within`).
+        module: the original network, with which measured choices are kept; or the converted one itself.
         limit: bytes that values may take.
 
     Raises:
         InputError: the limit is too small for one window's tile, or the output is no score map.
     """
     grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
-    tiles = _tiles(fcn, grid, seen, limit, pixels.element_size())
+    tiles = _tiles(fcn, grid, fcn.geometry.seen, limit, pixels.element_size())
     formats = _formats(len(grid.window), pixels)
     key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
     tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
@@ -99,7 +97,8 @@ class _Pass:
     """The converted network with kernels and input in one memory format, reusing memory where nobody can tell."""
 
     def __init__(self, fcn: FullyConvolutional, module: nn.Module, memory_format: str) -> None:
-        self._run = for_inference(fcn)
+        # The user's own may be given other weights, which a kept copy would not have.
+        self._run = reusing_memory(fcn).eval() if fcn is module else for_inference(fcn)
         self._names = {id(weight): name for name, weight in fcn.named_parameters()}
         self._module, self._format = module, memory_format
         self._kernels: dict[str, Tensor] | None = None

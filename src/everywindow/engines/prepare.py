@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from everywindow.convert import FullyConvolutional
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import Reason
 from everywindow.graph import Network, captured, precision, records, using
@@ -70,7 +71,9 @@ def prepare(
 
 
 def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:
-    """The network's stride; the window where the network cannot be captured."""
+    """The network's stride, or that of its conversion; the window where the network cannot be captured."""
+    if isinstance(prepared.module, FullyConvolutional):
+        return prepared.module.geometry.stride
     return records(prepared.network).network_stride if prepared.network is not None else window
 
 

@@ -25,7 +25,7 @@ from everywindow.engines.prepare import Prepared, default_stride, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict, WindowGrid
-from everywindow.graph import evaluating, one_pass_records, using
+from everywindow.graph import evaluating, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -121,13 +121,12 @@ def _notes(job: Job, choice: Choice, finished: Run) -> tuple[str, ...]:
 
 
 def _by_fcn(job: Job, choice: Choice) -> Run:
-    fcn, network = choice.fcn, job.prepared.network
+    fcn = choice.fcn
     assert fcn is not None
-    assert network is not None
-    seen = one_pass_records(network).receptive_field
-    scores, tiles, memory_format = run_fcn(
-        fcn, job.prepared.module, job.pixels, seen, limit=job.limit, output=job.output, progress=job.progress
-    )
+    with evaluating(job.prepared.module):
+        scores, tiles, memory_format = run_fcn(
+            fcn, job.prepared.module, job.pixels, limit=job.limit, output=job.output, progress=job.progress
+        )
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
     return Run(scores.cpu(), fcn.verdict, plan, job.grid, 0.0)

@@ -101,9 +101,9 @@ def _kept_trial(job: Job, network: Network, fcn: FullyConvolutional, scores: Ten
     key = (job.grid, job.output, _state_mark(network))
     if key not in kept:
         kept.clear()
-        part = _affordable(job.grid, one_pass_records(network).receptive_field, fcn, COST * macs)
+        part = _affordable(job.grid, fcn, COST * macs)
         try:
-            kept[key] = None if part is None else _tried(job, network, fcn, part, scores)
+            kept[key] = None if part is None else _tried(job, fcn, part, scores)
         except InputError:  # one pass does not fit into the memory
             kept[key] = None
     return kept[key]
@@ -117,8 +117,9 @@ def _state_mark(network: Network) -> tuple[Any, ...]:
     )
 
 
-def _affordable(grid: WindowGrid, seen: tuple[Span, ...], fcn: FullyConvolutional, macs: float) -> Tile | None:
+def _affordable(grid: WindowGrid, fcn: FullyConvolutional, macs: float) -> Tile | None:
     """Some neighbouring windows in the middle of the image, with all the pixels around that one pass sees, or some."""
+    seen = fcn.geometry.seen
     near = tuple((max(low, -size // 2), min(high, size + size // 2)) for (low, high), size in _each(seen, grid))
     for around in (seen, near):
         for side in range(round(WINDOWS ** (1 / len(grid.counts))), 0, -1):
@@ -140,10 +141,9 @@ def _middle(count: int, side: int) -> Span:
     return first, min(count, first + side)
 
 
-def _tried(job: Job, network: Network, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
+def _tried(job: Job, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
     pixels = job.pixels[(slice(None), *(slice(*span) for span in tile.pixels))]
-    seen = one_pass_records(network).receptive_field
-    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, seen, limit=job.limit, output=job.output, progress=False)
+    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, limit=job.limit, output=job.output, progress=False)
     here = scores[(slice(None), *(slice(*span) for span in tile.windows))]
     return Difference.of(there[(slice(None), *tile.wanted())].cpu(), here, spread_of(scores))
 

@@ -27,7 +27,7 @@ from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, Average
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
-from everywindow.ops.shape import Permute, Reshape
+from everywindow.ops.shape import Permute, Reshape, SinglePatch
 from everywindow.ops.upsample import NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures
 
@@ -64,6 +64,7 @@ RULES: tuple[type[Rule], ...] = (
     Repetition,
     Reshape,
     Select,
+    SinglePatch,
     Slice,
     Spectrum,
     Split,

@@ -6,13 +6,13 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, regroup
+from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, has_batch, regroup
 from everywindow.ops import functional as fn
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import form_of, is_in_place, rearrangement
 from everywindow.ops.places import Environment, Places, Step, Unchanged
-from everywindow.ops.rule import Call, NotProved, NotShared, Rule, normal_dim, overloads
+from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, Rule, normal_dim, overloads, shape_of
 
 
 class Reshape(Rule):
@@ -85,6 +85,36 @@ class Permute(Unchanged):
         after = tuple(layout[dim] for dim in order)
         change = rearrangement(layout, after, _labels(layout, order))
         return emit.rearranged(mapped, change, self.infer(call))
+
+
+class SinglePatch(Unchanged):
+    """``Tensor.unfold`` where one patch takes in the whole dimension, as in converted networks at their window's size.
+
+    The dimension goes last, and one of size 1 takes its place.
+    """
+
+    targets = overloads("unfold.default")
+
+    def infer(self, call: Call) -> Value:
+        value = call.value(call.inputs[0])
+        dim = normal_dim(call["dimension"], len(value.layout))
+        if call["size"] != shape_of(call.inputs[0])[dim]:
+            raise NotShared("it takes patches apart")
+        if has_batch(value.layout[dim]):
+            raise MixesBatch("unfold takes patches of the items of the batch")
+        return replace(value, layout=_patched(value.layout, dim))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped:
+        mapped = emit.mapped(call.inputs[0])
+        layout = mapped.value.layout
+        dim = normal_dim(call["dimension"], len(layout))
+        order = [*(other for other in range(len(layout)) if other != dim), dim]
+        change = rearrangement(layout, _patched(layout, dim), _labels(layout, order))
+        return emit.rearranged(mapped, change, self.infer(call))
+
+
+def _patched(layout: Layout, dim: int) -> Layout:
+    return (*layout[:dim], (), *layout[dim + 1 :], layout[dim])
 
 
 def _labels(layout: Layout, order: list[int]) -> tuple[int, ...]:
