@@ -64,7 +64,7 @@ class ContextEmitter(Emitter):
                 fn.positions_left, mapped.node, axis_dim(mapped.value.layout, axis), reach // extent.spacing
             )
             self._boxes[key] = Box(
-                record.n, record.jump, extent.spacing, Extent(extent.add - reach, extent.spacing), count
+                record.n, record.jump, extent.spacing, extent.shorter(reach // extent.spacing), count
             )
         return self._boxes[key]
 

@@ -6,6 +6,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Self
 
 from torch import fx, nn
@@ -136,15 +137,18 @@ class Emitter:
         return list(inputs)
 
     def _aligned_on(self, axis: int, inputs: Sequence[Mapped]) -> list[Mapped]:
-        shortest = min(inputs, key=lambda mapped: mapped.extent(axis).add)
-        add = shortest.extent(axis).add
-        return [mapped if mapped.extent(axis).add == add else self._cut(mapped, axis, shortest) for mapped in inputs]
+        common = reduce(Extent.common, (mapped.extent(axis) for mapped in inputs))
+        shortest = [mapped for mapped in inputs if mapped.extent(axis) == common][:1] or inputs
+        return [
+            mapped if mapped.extent(axis) == common else self._cut(mapped, axis, shortest, common) for mapped in inputs
+        ]
 
-    def _cut(self, mapped: Mapped, axis: int, other: Mapped) -> Mapped:
-        dims = axis_dim(mapped.value.layout, axis), axis_dim(other.value.layout, axis)
-        node = self.call(fn.cut_to, mapped.node, dims[0], other.node, dims[1])
+    def _cut(self, mapped: Mapped, axis: int, others: Sequence[Mapped], common: Extent) -> Mapped:
+        """The map cut to the shortest of others."""
+        lengths = [(other.node, axis_dim(other.value.layout, axis)) for other in others]
+        node = self.call(fn.cut_to, mapped.node, axis_dim(mapped.value.layout, axis), lengths)
         extents = list(mapped.extents)
-        extents[axis] = other.extents[axis]
+        extents[axis] = common
         return replace(mapped, node=node, extents=tuple(extents))
 
     def windows(self, mapped: Mapped, axes: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[fx.Node]]:

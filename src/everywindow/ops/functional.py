@@ -59,9 +59,15 @@ def axis_first(x: Tensor, dim: int, at: int) -> Tensor:
     return x.movedim(dim, 1).unsqueeze(1 + at)
 
 
-def cut_to(x: Tensor, dim: int, other: Tensor, other_dim: int) -> Tensor:
-    """The leading part of ``x`` that is as long as ``other``."""
-    return x.narrow(dim, 0, other.shape[other_dim])
+def cut_to(x: Tensor, dim: int, others: Sequence[tuple[Tensor, int]]) -> Tensor:
+    """The leading part of ``x`` that is as long as the shortest of others, each along a dimension of its own."""
+    return x.narrow(dim, 0, reduce(torch.sym_min, (other.shape[at] for other, at in others)))
+
+
+def repeated(x: Tensor, dim: int, times: int) -> Tensor:
+    """Every position along a dimension so many times."""
+    shape = list(x.shape)
+    return x.unsqueeze(dim + 1).expand(*shape[: dim + 1], times, *shape[dim + 1 :]).flatten(dim, dim + 1)
 
 
 def pad(x: Tensor, amounts: Sequence[Sequence[int]], value: float) -> Tensor:

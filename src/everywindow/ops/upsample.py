@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import torch
 
 from everywindow.geometry import Upsampling, Value, is_space, space_axes
+from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.opaque import Opaque, op_name
 from everywindow.ops.places import Environment, Places, Step
@@ -19,7 +21,7 @@ SCALES = ("scales", "scales_d", "scales_h", "scales_w")
 
 
 class NearestUpsampling(Opaque):
-    """Copies of positions on shared values. The one pass has no counterpart yet."""
+    """Copies of positions."""
 
     targets = overloads(
         "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_nearest1d.default "
@@ -42,9 +44,17 @@ class NearestUpsampling(Opaque):
         return value
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        if call.value(call.inputs[0]).mapped:
-            raise NotShared(f"{op_name(call)} is not converted yet")
-        return super().convert(call, emit)
+        mapped = emit.mapped(call.inputs[0])
+        if not mapped.value.mapped:
+            return super().convert(call, emit)
+        node, extents = mapped.node, list(mapped.extents)
+        for dim, op in self._ops(call, mapped.value).items():
+            axis = require_undilated(call, mapped, dim)
+            node = emit.call(fn.repeated, node, dim, op.factor)
+            extents[axis] = mapped.extent(axis).finer(op.factor)
+        value = self.infer(call)
+        assert isinstance(value, Value)
+        return replace(mapped, node=node, value=value, extents=tuple(extents))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source = call.inputs[0]
@@ -64,6 +74,22 @@ class NearestUpsampling(Opaque):
         if not copies(call.target, source, shape, _settings(call)):
             raise NotShared(f"{op_name(call)} from {list(source)} to {list(shape)} positions copies them unevenly")
         return {dim: Upsampling(b // a) for dim, (a, b) in enumerate(zip(source, shape, strict=True), start=2)}
+
+
+def require_undilated(call: Call, mapped: Mapped, dim: int) -> int:
+    """The axis of a dimension of a map, if neighbours on the map are neighbours in every window.
+
+    Raises:
+        NotShared: they are not: at one place of a finer map windows would have different values.
+    """
+    axis = space_axes((mapped.value.layout[dim],))[0]
+    jump = mapped.value.axis(axis).jump
+    if mapped.extent(axis).spacing != jump:
+        raise NotShared(
+            f"{op_name(call)} makes a map finer whose positions lie {jump} pixels apart; with a stride that is no "
+            f"multiple of it windows have different values there"
+        )
+    return axis
 
 
 def _settings(call: Call) -> tuple[Any, ...]:
