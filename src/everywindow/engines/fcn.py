@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +14,14 @@ from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import Output, picked, require_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Tuner, tuner_for
-from everywindow.geometry import Tile, WindowGrid, tiles_within
+from everywindow.geometry import Seen, Tile, WindowGrid, tiles_within
 
 
 def run_fcn(
     fcn: FullyConvolutional,
     module: nn.Module,
     pixels: Tensor,
-    seen: Sequence[tuple[int, int]],
+    seen: Seen,
     *,
     limit: int,
     output: Output = None,
@@ -33,7 +32,7 @@ def run_fcn(
     Args:
         fcn: the converted network, which shares the weights of ``module``.
         module: the original network, with which measured choices are kept.
-        seen: per axis, what a window's score sees (see :func:`everywindow.geometry.tiles_within`).
+        seen: per axis, what a tile must hold for a window (:attr:`everywindow.graph.Records.tile_spans`).
         limit: bytes that values may take.
 
     Raises:
@@ -73,9 +72,7 @@ def _formats(axes: int, pixels: Tensor) -> tuple[str, ...]:
     return formats[:1] if banded else formats
 
 
-def _tiles(
-    fcn: FullyConvolutional, grid: WindowGrid, seen: Sequence[tuple[int, int]], limit: int, itemsize: int
-) -> list[Tile]:
+def _tiles(fcn: FullyConvolutional, grid: WindowGrid, seen: Seen, limit: int, itemsize: int) -> list[Tile]:
     def peak(size: tuple[int, ...]) -> int:
         return fcn_peak_bytes(fcn.maps, fcn.geometry.grid(size), itemsize)
 

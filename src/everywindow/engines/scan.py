@@ -124,7 +124,7 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
     fcn, network = choice.fcn, job.prepared.network
     assert fcn is not None
     assert network is not None
-    seen = one_pass_records(network).receptive_field
+    seen = one_pass_records(network).tile_spans
     scores, tiles, memory_format = run_fcn(
         fcn, job.prepared.module, job.pixels, seen, limit=job.limit, output=job.output, progress=job.progress
     )

@@ -101,7 +101,7 @@ def _kept_trial(job: Job, network: Network, fcn: FullyConvolutional, scores: Ten
     key = (job.grid, job.output, _state_mark(network))
     if key not in kept:
         kept.clear()
-        part = _affordable(job.grid, one_pass_records(network).receptive_field, fcn, COST * macs)
+        part = _affordable(job.grid, one_pass_records(network).tile_spans, fcn, COST * macs)
         try:
             kept[key] = None if part is None else _tried(job, network, fcn, part, scores)
         except InputError:  # one pass does not fit into the memory
@@ -117,9 +117,9 @@ def _state_mark(network: Network) -> tuple[Any, ...]:
     )
 
 
-def _affordable(grid: WindowGrid, seen: tuple[Span, ...], fcn: FullyConvolutional, macs: float) -> Tile | None:
+def _affordable(grid: WindowGrid, seen: tuple[Span | None, ...], fcn: FullyConvolutional, macs: float) -> Tile | None:
     """Some neighbouring windows in the middle of the image, with all the pixels around that one pass sees, or some."""
-    near = tuple((max(low, -size // 2), min(high, size + size // 2)) for (low, high), size in _each(seen, grid))
+    near = tuple(_near(span, size) for span, size in zip(seen, grid.window, strict=True))
     for around in (seen, near):
         for side in range(round(WINDOWS ** (1 / len(grid.counts))), 0, -1):
             middle = tuple(_middle(count, side) for count in grid.counts)
@@ -131,8 +131,10 @@ def _affordable(grid: WindowGrid, seen: tuple[Span, ...], fcn: FullyConvolutiona
     return None
 
 
-def _each(seen: tuple[Span, ...], grid: WindowGrid) -> list[tuple[Span, int]]:
-    return list(zip(seen, grid.window, strict=True))
+def _near(seen: Span | None, size: int) -> Span:
+    """Of what a tile must hold, no more than half a window at either side."""
+    low, high = (-size // 2, size + size // 2)
+    return (low, high) if seen is None else (max(low, seen[0]), min(high, seen[1]))
 
 
 def _middle(count: int, side: int) -> Span:
@@ -142,7 +144,7 @@ def _middle(count: int, side: int) -> Span:
 
 def _tried(job: Job, network: Network, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
     pixels = job.pixels[(slice(None), *(slice(*span) for span in tile.pixels))]
-    seen = one_pass_records(network).receptive_field
+    seen = one_pass_records(network).tile_spans
     there, _, _ = run_fcn(fcn, job.prepared.module, pixels, seen, limit=job.limit, output=job.output, progress=False)
     here = scores[(slice(None), *(slice(*span) for span in tile.windows))]
     return Difference.of(there[(slice(None), *tile.wanted())].cpu(), here, spread_of(scores))
