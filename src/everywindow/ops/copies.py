@@ -24,10 +24,20 @@ def pad_with_copies(x: Tensor, sides: Sequence[Sequence[int]], mode: str) -> Ten
         length = source.shape[dim]
         before = torch.arange(-max(low, 0) * dilation, 0, device=x.device)
         after = torch.arange(max(high, 0) * dilation, device=x.device) + length
-        parts = [(_sources(at, length, dilation, mode), count) for at, count in ((before, low), (after, high))]
-        copies = [source.index_select(dim, index) if count > 0 else None for index, count in parts]
-        x = torch.cat([part for part in (copies[0], own, copies[1]) if part is not None], dim)
+        parts = [_picked(source, dim, _sources(at, length, dilation, mode)) for at in (before, after)]
+        x = torch.cat([*parts[: low > 0], own, *parts[1 : 1 + (high > 0)]], dim)
     return x
+
+
+def _picked(x: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Positions along a dimension, in memory in the order of ``x``, so that what is made of both is so too."""
+    return x.index_select(dim, index).contiguous(memory_format=_order(x))
+
+
+def _order(x: Tensor) -> torch.memory_format:
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    kept = last is not None and not torch.compiler.is_compiling() and x.is_contiguous(memory_format=last)
+    return last if last is not None and kept else torch.contiguous_format
 
 
 def _sources(at: Tensor, length: int, dilation: int, mode: str) -> Tensor:
