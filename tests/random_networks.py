@@ -26,18 +26,44 @@ WINDOWS = {1: (10, 40), 2: (8, 22), 3: (6, 11)}
 """Smallest and largest window per axis, by the number of axes."""
 
 
-class Pad(nn.Module):
-    """Constant padding, a different number of pixels on each side; negative numbers crop."""
+COPYING = ("reflect", "replicate", "circular")
+"""Padding with copies of the window's own positions."""
 
-    def __init__(self, sides: Sequence[int], value: float = 0.0) -> None:
+
+class Pad(nn.Module):
+    """Padding, a different number of pixels on each side; negative numbers crop."""
+
+    def __init__(self, sides: Sequence[int], value: float = 0.0, mode: str = "constant") -> None:
         super().__init__()
-        self.sides, self.value = tuple(sides), value
+        self.sides, self.value, self.mode = tuple(sides), value, mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.sides, value=self.value)
+        return F.pad(x, self.sides, self.mode, self.value if self.mode == "constant" else None)
 
     def extra_repr(self) -> str:
-        return f"{self.sides}, value={self.value}"
+        return f"{self.sides}, value={self.value}, mode={self.mode}"
+
+
+class Blur(nn.Module):
+    """Blur pooling: padding, then every second position of a smoothing kernel with weights that do not train."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int, axes: int, mode: str | None) -> None:
+        super().__init__()
+        self.axes, self.mode = axes, mode
+        kernel = torch.ones(())
+        for _ in range(axes):
+            kernel = kernel.unsqueeze(-1) * torch.tensor([0.25, 0.5, 0.25])
+        self.register_buffer("kernel", kernel.expand(channels, 1, *kernel.shape).clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if self.mode is None else F.pad(x, [1] * (2 * self.axes), self.mode)
+        conv = (F.conv1d, F.conv2d, F.conv3d)[self.axes - 1]
+        return conv(x, self.kernel, stride=2, groups=x.shape[1])
+
+    def extra_repr(self) -> str:
+        return f"{self.mode}"
 
 
 class Residual(nn.Module):
@@ -160,6 +186,8 @@ def _covers(layer: nn.Module, axis: int, n: int) -> bool:
         value[axis] if isinstance(value, tuple) else value
         for value in (getattr(layer, "kernel_size", 0), getattr(layer, "padding", 0), getattr(layer, "dilation", 1))
     )
+    if getattr(layer, "padding_mode", "zeros") != "zeros" and padding != "same":
+        n, padding = n + 2 * padding, 0  # a padding by itself, then a convolution without
     return kernel == n and padding == 0 and dilation == 1
 
 
@@ -243,8 +271,8 @@ def _conv(b: _Builder) -> None:
         padding = tuple(b.draw(st.integers(0, k)) for k in kernel)
         if b.flag():
             padding, stride = "same", (1,) * b.axes
-    conv = b.kind("Conv")
-    layer = conv(b.channels, out, kernel, stride, padding, dilation, groups=groups, bias=b.flag())
+    conv, mode = b.kind("Conv"), b.draw(st.sampled_from(["zeros", *COPYING])) if b.flag() else "zeros"
+    layer = conv(b.channels, out, kernel, stride, padding, dilation, groups=groups, bias=b.flag(), padding_mode=mode)
     b.add(layer, stride)
 
 
@@ -268,7 +296,13 @@ def _pad(b: _Builder) -> None:
     low = -1 if not b.padded or b.flag() else 0
     high = 2 if b.padded else 0
     sides = [b.draw(st.integers(low, high)) for _ in range(2 * b.axes)]
-    b.add(Pad(sides, 0.0 if b.monotone or not b.padded else b.draw(st.sampled_from([0.0, 0.25]))))
+    value = 0.0 if b.monotone or not b.padded else b.draw(st.sampled_from([0.0, 0.25]))
+    b.add(Pad(sides, value, b.draw(st.sampled_from(["constant", *COPYING]))))
+
+
+def _blur(b: _Builder) -> None:
+    mode = b.draw(st.sampled_from(COPYING)) if b.padded else None
+    b.add(Blur(b.channels, b.axes, mode), [1 if n + 2 * b.padded == 3 else 2 for n in b.size])
 
 
 def _three(b: _Builder, out: int, stride: int = 1) -> nn.Module:
@@ -293,7 +327,7 @@ def _concat(b: _Builder) -> None:
     branches: list[nn.Module] = [first, nn.Sequential(_skip(b), one)]
     if b.flag():
         branches.append(b.kind("MaxPool")(3, stride, padding=1 if b.padded else 0))
-    b.add(Concat(*branches), (stride,) * b.axes)
+    b.add(Concat(*branches), [1 if n == 3 and not b.padded else stride for n in b.size])
 
 
 def _shuffle(b: _Builder) -> None:
@@ -364,7 +398,7 @@ WIDE = [_function, _function, _whole_window, _embedding, _transposed, _down_and_
 
 
 def _body(b: _Builder, wide: bool = False) -> None:
-    layers = [_conv, _conv, _max_pool, _average_pool, _pad, _residual, _concat, _shuffle, _channels_last]
+    layers = [_conv, _conv, _max_pool, _average_pool, _pad, _blur, _residual, _concat, _shuffle, _channels_last]
     if wide:
         layers = [*layers, *WIDE]
     for _ in range(b.draw(st.integers(2 if wide else 1, 4))):

@@ -14,20 +14,22 @@ from everywindow.errors import DependencyError, InputError
 from trial_weights import noise, with_trial_weights
 
 
-def padded() -> nn.Module:
-    layers = [nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)]
+def padded(mode: str = "zeros") -> nn.Module:
+    conv = nn.Conv2d(2, 6, 3, padding=1, padding_mode=mode)
+    layers = [conv, nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)]
     net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3))
     return with_trial_weights(net, 2, (12, 12), dtype=torch.float32)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own
-def test_onnx_runs_at_any_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_onnx_runs_at_any_size(tmp_path: Path, mode: str) -> None:
     runtime: Any = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     from everywindow.cli.export import write_onnx
 
-    fcn = ew.convolutionalize(padded(), window=12).eval()
+    fcn = ew.convolutionalize(padded(mode), window=12, stride=None if mode == "zeros" else 1).eval()
     write_onnx(fcn, str(tmp_path / "net.onnx"))
     session = runtime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
     for batch, size in ((1, (12, 12)), (2, (30, 17)), (3, (12, 41))):

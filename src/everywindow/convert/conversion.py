@@ -64,7 +64,8 @@ def _refuse(reason: Reason | None) -> None:
 
 
 def _geometry(network: Network, known: Records, stride: tuple[int, ...]) -> Geometry:
-    return Geometry(network.window, stride, (0,) * len(stride), known.receptive_field, known.network_stride)
+    field = tuple(high - low for low, high in known.receptive_field)
+    return Geometry(network.window, stride, (0,) * len(stride), field, known.network_stride, known.tile_spans)
 
 
 class _Conversion:

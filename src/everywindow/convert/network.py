@@ -22,21 +22,19 @@ class Geometry:
         window: size of the window that each score is for.
         stride: distance between neighbouring windows.
         offset: first pixel of the first window.
-        seen: the first pixel that a score sees, relative to its window, and the one after the last.
+        receptive_field: extent that one score sees; larger than the window where the network pads, for at the
+            image's inside the padding's place is taken by real pixels.
         network_stride: product of the strides of the network's layers.
+        tile_spans: the first pixel that a part of an image must hold for a window, relative to its start, and the one
+            after the last, so that the part has the whole image's score there; None where it must hold the whole axis.
     """
 
     window: tuple[int, ...]
     stride: tuple[int, ...]
     offset: tuple[int, ...]
-    seen: tuple[tuple[int, int], ...]
+    receptive_field: tuple[int, ...]
     network_stride: tuple[int, ...]
-
-    @property
-    def receptive_field(self) -> tuple[int, ...]:
-        """Extent that one score sees; larger than the window where the network pads, for at the image's inside the
-        padding's place is taken by real pixels."""
-        return tuple(high - low for low, high in self.seen)
+    tile_spans: tuple[tuple[int, int] | None, ...]
 
     def grid(self, image_size: tuple[int, ...]) -> WindowGrid:
         """The windows of an image of this size."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import Output, picked, require_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Tuner, tuner_for
-from everywindow.geometry import Tile, WindowGrid, tiles_within
+from everywindow.geometry import Seen, Tile, WindowGrid, tiles_within
 
 
 def run_fcn(
@@ -38,7 +37,7 @@ def run_fcn(
         InputError: the limit is too small for one window's tile, or the output is no score map.
     """
     grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
-    tiles = _tiles(fcn, grid, fcn.geometry.seen, limit, pixels.element_size())
+    tiles = _tiles(fcn, grid, fcn.geometry.tile_spans, limit, pixels.element_size())
     formats = _formats(len(grid.window), pixels)
     key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
     tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
@@ -71,9 +70,7 @@ def _formats(axes: int, pixels: Tensor) -> tuple[str, ...]:
     return formats[:1] if banded else formats
 
 
-def _tiles(
-    fcn: FullyConvolutional, grid: WindowGrid, seen: Sequence[tuple[int, int]], limit: int, itemsize: int
-) -> list[Tile]:
+def _tiles(fcn: FullyConvolutional, grid: WindowGrid, seen: Seen, limit: int, itemsize: int) -> list[Tile]:
     def peak(size: tuple[int, ...]) -> int:
         return fcn_peak_bytes(fcn.maps, fcn.geometry.grid(size), itemsize)
 

@@ -119,8 +119,8 @@ def _state_mark(network: Network) -> tuple[Any, ...]:
 
 def _affordable(grid: WindowGrid, fcn: FullyConvolutional, macs: float) -> Tile | None:
     """Some neighbouring windows in the middle of the image, with all the pixels around that one pass sees, or some."""
-    seen = fcn.geometry.seen
-    near = tuple((max(low, -size // 2), min(high, size + size // 2)) for (low, high), size in _each(seen, grid))
+    seen = fcn.geometry.tile_spans
+    near = tuple(_near(span, size) for span, size in zip(seen, grid.window, strict=True))
     for around in (seen, near):
         for side in range(round(WINDOWS ** (1 / len(grid.counts))), 0, -1):
             middle = tuple(_middle(count, side) for count in grid.counts)
@@ -132,8 +132,10 @@ def _affordable(grid: WindowGrid, fcn: FullyConvolutional, macs: float) -> Tile 
     return None
 
 
-def _each(seen: tuple[Span, ...], grid: WindowGrid) -> list[tuple[Span, int]]:
-    return list(zip(seen, grid.window, strict=True))
+def _near(seen: Span | None, size: int) -> Span:
+    """Of what a tile must hold, no more than half a window at either side."""
+    low, high = (-size // 2, size + size // 2)
+    return (low, high) if seen is None else (max(low, seen[0]), min(high, seen[1]))
 
 
 def _middle(count: int, side: int) -> Span:

@@ -1,7 +1,9 @@
 """Integers and boxes only: axis records, layouts, window grids. No torch here."""
 
 from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
+from everywindow.geometry.border import Border
 from everywindow.geometry.extent import Extent
+from everywindow.geometry.halo import Halo
 from everywindow.geometry.layout import (
     Atom,
     Batch,
@@ -20,7 +22,7 @@ from everywindow.geometry.layout import (
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
 from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions, Segment, Slabs, slabs, taken
-from everywindow.geometry.tiles import Span, Tile, rectangles, tile_of, tiles_within
+from everywindow.geometry.tiles import Seen, Span, Tile, rectangles, tile_of, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.geometry.windows import WindowGrid, per_axis, times
@@ -30,9 +32,11 @@ __all__ = [
     "Atom",
     "AxisRecord",
     "Batch",
+    "Border",
     "Dim",
     "Extent",
     "Feature",
+    "Halo",
     "Indices",
     "Layout",
     "LocalOp",
@@ -41,6 +45,7 @@ __all__ = [
     "Positions",
     "Reason",
     "Regrouping",
+    "Seen",
     "Segment",
     "Slabs",
     "Space",

@@ -6,9 +6,11 @@ Positions are counted inside the window (``0 .. n - 1``). All numbers are intege
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import gcd, lcm
+
+from everywindow.geometry.halo import Halo
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,10 @@ class AxisRecord:
         network_stride: product of the strides of the layers so far, in pixels; that of a pooling over the
             whole map does not count. Upsampling does not undo it, for windows must still lie so far apart to be alike.
         seen_low: position ``u`` sees no pixel before ``seen_low + u * jump``, relative to the window's start
-            (negative: padding).
+            (negative: padding). A copy that a padding puts at the border counts as the position that it stands for.
         seen_high: position ``u`` sees no pixel from ``seen_high + u * jump`` on.
         coarseness: the part of the jump that counts for the network's stride.
+        halo: what a tile must hold for the window's positions.
 
     >>> AxisRecord.of_window(32).after(LocalOp(kernel=3, pad_low=1, pad_high=1)).head
     1
@@ -102,11 +105,12 @@ class AxisRecord:
     seen_low: int = 0
     seen_high: int = 1
     coarseness: int = 1
+    halo: Halo = field(default=Halo(), repr=False)
 
     @classmethod
     def of_window(cls, window: int) -> AxisRecord:
         """The record of the image itself, for a window of ``window`` pixels."""
-        return cls(n=window)
+        return cls(n=window, halo=Halo(0, window))
 
     @property
     def shared(self) -> bool:
@@ -136,6 +140,7 @@ class AxisRecord:
             seen_low=self.seen_low - op.pad_low * self.jump,
             seen_high=self.seen_high + (op.span - op.pad_low) * self.jump,
             coarseness=coarseness,
+            halo=self.halo.padded(op.pad_low * self.jump, op.reach(self.n) * self.jump),
         )
 
     def upsampled(self, op: Upsampling) -> AxisRecord | None:
@@ -175,18 +180,25 @@ class AxisRecord:
             return replace(self, head=self.n, tail=0)
         return replace(self, head=first, tail=self.n - stop)
 
-    def with_context(self, low: int, high: int) -> AxisRecord:
+    def with_context(self, low: int, high: int, halo: Halo) -> AxisRecord:
         """The record where a value goes in that was made of the whole window around each position.
 
         Args:
             low, high: what that value sees of the window whose positions it was made of, in pixels.
+            halo: what a tile must hold for that value.
         """
         reach = (self.n - 1) * self.jump
+        before, after = -(-reach // 2), -(-reach // 2) + self.jump
         return replace(
             self,
-            seen_low=min(self.seen_low, low - -(-reach // 2)),
-            seen_high=max(self.seen_high, high - reach // 2 + self.jump),
+            seen_low=min(self.seen_low, low - before),
+            seen_high=max(self.seen_high, high - reach + after),
+            halo=self.halo.joined(halo.padded(before, after)),
         )
+
+    def wrapped(self) -> AxisRecord:
+        """The record where positions at one end of the map are copies of those at the other."""
+        return replace(self, halo=replace(self.halo, wraps=True))
 
     def joined(self, other: AxisRecord) -> AxisRecord | None:
         """The record of a value made of two with the same positions; None where the positions differ."""
@@ -201,6 +213,7 @@ class AxisRecord:
             seen_low=min(self.seen_low, other.seen_low),
             seen_high=max(self.seen_high, other.seen_high),
             coarseness=lcm(self.coarseness, other.coarseness),
+            halo=self.halo.joined(other.halo),
         )
 
     def seen_by_window(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
+from everywindow.geometry.border import Border
 
 Indices = NDArray[np.int64]
 
@@ -200,10 +201,19 @@ def _slab(op: LocalOp, source: Positions, segment: Segment, window: Indices, ins
     return Slabs(segment, index)
 
 
-def taken(op: LocalOp | Upsampling, source: Positions, target: Positions) -> Indices:
+def taken(op: LocalOp | Upsampling | Border, source: Positions, target: Positions) -> Indices:
     """For each position of the output the one that it is a copy of, :data:`FILL` for padding; ``op`` has one tap."""
     window, inside = target.owners()
-    at = inside // op.factor if isinstance(op, Upsampling) else inside * op.stride - op.pad_low
+    at = _copied(op, source.n, inside)
     known = (at >= 0) & (at < source.n)
     found = np.where(known, source.table[window, np.clip(at, 0, source.n - 1)], FILL)
     return np.where(window >= 0, found, 0)
+
+
+def _copied(op: LocalOp | Upsampling | Border, n: int, inside: Indices) -> Indices:
+    """For positions of a window's output those of its ``n`` that they are copies of; outside of these for padding."""
+    if isinstance(op, Upsampling):
+        return inside // op.factor
+    if isinstance(op, Border):
+        return op.sources(n)[inside]
+    return inside * op.stride - op.pad_low

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import lcm
 
 from everywindow.geometry.axis import AxisRecord
+from everywindow.geometry.halo import Halo
 from everywindow.geometry.layout import Atom, Batch, Layout, Space, space_axes, without_space
 from everywindow.geometry.verdict import Reason
 
@@ -18,21 +19,24 @@ class Spent:
         low: first pixel, relative to the window's start, that the value sees (negative: padding).
         high: pixel after the last one that it sees.
         network_stride: product of the strides of the layers up to there, in pixels.
+        halo: what a tile must hold for it.
     """
 
     low: int
     high: int
     network_stride: int
+    halo: Halo
 
     @classmethod
     def of(cls, record: AxisRecord) -> Spent:
         """What a record leaves when its axis goes."""
-        return cls(*record.seen_by_window(), record.network_stride)
+        return cls(*record.seen_by_window(), record.network_stride, record.halo)
 
     def joined(self, other: Spent) -> Spent:
         """What two values together saw."""
         stride = lcm(self.network_stride, other.network_stride)
-        return Spent(min(self.low, other.low), max(self.high, other.high), stride)
+        halo = self.halo.joined(other.halo)
+        return Spent(min(self.low, other.low), max(self.high, other.high), stride, halo)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from everywindow.geometry import (
     AxisRecord,
     Batch,
     Feature,
+    Halo,
     Reason,
     Space,
     Spent,
@@ -91,10 +92,19 @@ class Records:
         """Per axis, the first pixel that a score sees, relative to its window, and the one after the last."""
         return tuple((min(s.low for s in seen), max(s.high for s in seen)) for seen in self._seen())
 
+    @property
+    def tile_spans(self) -> tuple[tuple[int, int] | None, ...]:
+        """Per axis, the first pixel that a tile must hold, relative to each of its windows, and the one after the last.
+
+        None where a tile must hold the whole axis.
+        """
+        halos = [reduce(Halo.joined, (spent.halo for spent in seen)) for seen in self._seen()]
+        return tuple(None if halo.wraps else (halo.low, halo.high) for halo in halos)
+
     def _seen(self) -> list[list[Spent]]:
         """Per axis, what each output saw of it."""
         histories = [value.history() for value in self.outputs]
-        nothing = [Spent(0, 1, 1)]
+        nothing = [Spent(0, 1, 1, Halo())]
         return [[spent for spent in column if spent] or nothing for column in zip(*histories, strict=True)]
 
 

@@ -28,7 +28,7 @@ def in_context(value: Value, reason: Reason) -> Value:
     """The record of positions that take something of the window around them, made of the same map."""
     for axis in value.mapped:
         record = value.axis(axis)
-        value = value.with_axis(axis, record.with_context(*record.seen_by_window()))
+        value = value.with_axis(axis, record.with_context(*record.seen_by_window(), record.halo))
     return replace(value, inexact=True).because(reason)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from everywindow.geometry import (
+    Border,
     Indices,
     LocalOp,
     Misaligned,
@@ -30,7 +31,10 @@ from everywindow.ops.rule import Call, NotShared, Rule, Shape, shape_of
 Rows = tuple[Positions, ...]
 """The positions of a value per spatial axis."""
 
-_Op = TypeVar("_Op", LocalOp, LocalOp | Upsampling)
+Pick = LocalOp | Upsampling | Border
+"""What makes every position of an output a copy of one of the input, or padding; of local ops those of one tap."""
+
+_Op = TypeVar("_Op", LocalOp, Pick)
 
 Environment = Mapping[fx.Node, Any]
 """The values computed so far, and the weights."""
@@ -126,8 +130,8 @@ class Places:
         found: Moves = self._moves[key]
         return found
 
-    def picks(self, before: Value, after: Value, ops: Mapping[int, LocalOp | Upsampling]) -> Picks:
-        """Upsamplings, or local ops of one tap: positions of the output are copies of the input's, or padding."""
+    def picks(self, before: Value, after: Value, ops: Mapping[int, Pick]) -> Picks:
+        """Where positions of the output are copies of the input's, or padding."""
         source, target = self.rows(before), self.rows(after)
         by_axis = _by_axis(before, ops)
         dims = tuple(axis_dim(before.layout, axis) for axis in range(len(source)))
@@ -191,6 +195,17 @@ def arguments(call: Call, environment: Environment, replaced: Mapping[fx.Node, A
     return args, kwargs
 
 
+def picked(call: Call, places: Places, after: Value, ops: Mapping[int, Pick], fill: float = 0.0) -> Step:
+    """Positions picked from the input, or filled."""
+    source = call.inputs[0]
+    pick = places.picks(call.value(source), after, ops)
+
+    def run(environment: Environment) -> Any:
+        return pick(environment[source], fill)
+
+    return Step(run, copies=() if pick.trivial else (source,))
+
+
 class Unchanged(Rule):
     """A rule whose calls run on shared values as they stand: they treat each position by itself."""
 
@@ -222,6 +237,7 @@ def verbatim(call: Call, places: Places, after: Value, laid: Mapping[fx.Node, La
 __all__ = [
     "Environment",
     "Laying",
+    "Pick",
     "Picks",
     "Places",
     "Rows",
@@ -229,5 +245,6 @@ __all__ = [
     "Unchanged",
     "arguments",
     "passed_on",
+    "picked",
     "verbatim",
 ]

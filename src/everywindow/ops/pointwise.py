@@ -167,7 +167,7 @@ def _in_context(merged: Value, axis: int, whole: Value, position: AxisRecord, co
     seen = whole.history()[axis]
     if context is None or seen is None:
         raise NotShared(WHOLE)
-    merged = merged.with_axis(axis, position.with_context(seen.low, seen.high))
+    merged = merged.with_axis(axis, position.with_context(seen.low, seen.high, seen.halo))
     return replace(merged, inexact=True).because(context)
 
 

@@ -22,11 +22,12 @@ from everywindow.ops.opaque import (
     Repetition,
     Spectrum,
 )
+from everywindow.ops.padding import Padding
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
-from everywindow.ops.select import Concatenation, Item, Padding, Select, Slice, Split
+from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape, SinglePatch
 from everywindow.ops.upsample import NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures

@@ -1,11 +1,10 @@
-"""Parts of a tensor: slices, single positions, splits, paddings; and several tensors in a row."""
+"""Parts of a tensor: slices, single positions, splits; and several tensors in a row."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import fx
@@ -16,7 +15,7 @@ from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import is_in_place, physical_dim
 from everywindow.ops.local import after_local, extents_after, place
-from everywindow.ops.places import Environment, Places, Step, Unchanged, passed_on, verbatim
+from everywindow.ops.places import Places, Step, Unchanged, passed_on, picked, verbatim
 from everywindow.ops.pointwise import join_records
 from everywindow.ops.reduce import reduced_map, reduced_value
 from everywindow.ops.rule import (
@@ -72,7 +71,7 @@ class Slice(Rule):
             return passed_on(call.inputs[0])
         if not is_space(value.layout[dim]):
             return verbatim(call, places, after)
-        return _picked(call, places, after, {dim: self._op(call, dim)}, 0.0)
+        return picked(call, places, after, {dim: self._op(call, dim)})
 
     def _input(self, call: Call) -> tuple[Value, int]:
         value = call.value(call.inputs[0])
@@ -85,17 +84,6 @@ class Slice(Rule):
         start = call["start"] or 0
         start = min(max(start + n if start < 0 else start, 0), n)
         return LocalOp(stride=step, pad_low=-start, pad_high=-(n - start - (kept - 1) * step - 1))
-
-
-def _picked(call: Call, places: Places, after: Value, ops: dict[int, LocalOp], fill: float) -> Step:
-    """Positions picked from the input, or filled."""
-    source = call.inputs[0]
-    pick = places.picks(call.value(source), after, ops)
-
-    def run(environment: Environment) -> Any:
-        return pick(environment[source], fill)
-
-    return Step(run, copies=() if pick.trivial else (source,))
 
 
 def cropped(emit: Emitter, mapped: Mapped, dim: int, op: LocalOp, value: Value) -> Mapped:
@@ -232,46 +220,6 @@ class Concatenation(Unchanged):
 
 def _blanked(layout: Layout, dim: int) -> Layout:
     return (*layout[:dim], (), *layout[dim + 1 :])
-
-
-class Padding(Rule):
-    """Constant padding: on a spatial axis a local op."""
-
-    targets = overloads("pad.default constant_pad_nd.default")
-
-    def infer(self, call: Call) -> Value:
-        value = call.value(call.inputs[0])
-        ops = self._ops(call, len(value.layout))
-        if call.arguments.get("mode", "constant") != "constant" and any(is_space(value.layout[dim]) for dim in ops):
-            raise NotShared(f"{call['mode']} padding follows the window's border")
-        why = {dim: f"padding {(op.pad_low, op.pad_high)}" for dim, op in ops.items()}
-        return after_local(call, value, ops, why, call.shape)
-
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
-        mapped = emit.mapped(call.inputs[0])
-        ops = self._ops(call, len(mapped.value.layout))
-        if not any(is_space(mapped.value.layout[dim]) for dim in ops):
-            return emit_verbatim(call, emit, mapped, self.infer(call))
-        placed = place(mapped, ops, emit)
-        amounts = [(dim, op.low, op.high) for dim, op in placed.items()]
-        node = emit.call(fn.pad, mapped.node, amounts, float(call["value"] or 0.0))
-        return replace(mapped, node=node, value=self.infer(call), extents=extents_after(mapped, ops, emit))
-
-    def share(self, call: Call, places: Places, after: Value) -> Step:
-        value = call.value(call.inputs[0])
-        ops = self._ops(call, len(value.layout))
-        if not any(is_space(value.layout[dim]) for dim in ops):
-            return verbatim(call, places, after)
-        return _picked(call, places, after, ops, float(call["value"] or 0.0))
-
-    def _ops(self, call: Call, rank: int) -> dict[int, LocalOp]:
-        pads = list(call["pad"])
-        pairs = [(pads[at], pads[at + 1]) for at in range(0, len(pads), 2)]
-        return {
-            rank - 1 - index: LocalOp(pad_low=low, pad_high=high)
-            for index, (low, high) in enumerate(pairs)
-            if low or high
-        }
 
 
 class Item(Rule):
