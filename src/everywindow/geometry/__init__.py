@@ -1,6 +1,6 @@
 """Integers and boxes only: axis records, layouts, window grids. No torch here."""
 
-from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
+from everywindow.geometry.axis import AxisRecord, LocalOp, Stuffing, Upsampling
 from everywindow.geometry.border import Border
 from everywindow.geometry.extent import Extent
 from everywindow.geometry.halo import Halo
@@ -51,6 +51,7 @@ __all__ = [
     "Space",
     "Span",
     "Spent",
+    "Stuffing",
     "Tile",
     "Upsampling",
     "Value",

@@ -75,6 +75,14 @@ class Upsampling:
 
 
 @dataclass(frozen=True)
+class Stuffing:
+    """Zeros between neighbouring positions, as many before the first and after the last: what a transposed convolution
+    of stride ``step`` convolves. Position ``(u + 1) * step - 1`` is position ``u``."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class AxisRecord:
     """One spatial axis of a value, as one window sees it.
 
@@ -162,6 +170,25 @@ class AxisRecord:
             tail=self.tail * op.factor,
             seen_low=self.seen_low - (self.jump - jump),  # the last of the copies begins that much before its own place
             coarseness=self.coarseness // gcd(self.coarseness, op.factor),
+            # Some of the copies of the position beside the window's last may stand in a padding's place.
+            halo=self.halo.padded(self.jump - jump, self.jump - jump),
+        )
+
+    def stuffed(self, op: Stuffing) -> AxisRecord | None:
+        """The record with zeros between positions; None where these would lie closer than pixels.
+
+        >>> AxisRecord(n=8, jump=2, period=2, head=1).stuffed(Stuffing(2)).n
+        17
+        """
+        finer = self.upsampled(Upsampling(op.step))
+        if finer is None:
+            return None
+        before = (op.step - 1) * finer.jump
+        return replace(
+            finer,
+            n=finer.n + op.step - 1,
+            seen_low=self.seen_low - before,
+            seen_high=self.seen_high - before,
         )
 
     def varied(self, changes: Sequence[int]) -> AxisRecord:

@@ -19,7 +19,7 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from everywindow.geometry.axis import AxisRecord, LocalOp, Upsampling
+from everywindow.geometry.axis import AxisRecord, LocalOp, Stuffing, Upsampling
 from everywindow.geometry.border import Border
 
 Indices = NDArray[np.int64]
@@ -201,7 +201,7 @@ def _slab(op: LocalOp, source: Positions, segment: Segment, window: Indices, ins
     return Slabs(segment, index)
 
 
-def taken(op: LocalOp | Upsampling | Border, source: Positions, target: Positions) -> Indices:
+def taken(op: LocalOp | Upsampling | Stuffing | Border, source: Positions, target: Positions) -> Indices:
     """For each position of the output the one that it is a copy of, :data:`FILL` for padding; ``op`` has one tap."""
     window, inside = target.owners()
     at = _copied(op, source.n, inside)
@@ -210,10 +210,12 @@ def taken(op: LocalOp | Upsampling | Border, source: Positions, target: Position
     return np.where(window >= 0, found, 0)
 
 
-def _copied(op: LocalOp | Upsampling | Border, n: int, inside: Indices) -> Indices:
+def _copied(op: LocalOp | Upsampling | Stuffing | Border, n: int, inside: Indices) -> Indices:
     """For positions of a window's output those of its ``n`` that they are copies of; outside of these for padding."""
     if isinstance(op, Upsampling):
         return inside // op.factor
+    if isinstance(op, Stuffing):
+        return np.where((inside + 1) % op.step == 0, (inside + 1) // op.step - 1, FILL)
     if isinstance(op, Border):
         return op.sources(n)[inside]
     return inside * op.stride - op.pad_low

@@ -42,9 +42,7 @@ class Opaque(Rule):
     """Works on trailing dimensions of each item; the batch leads, before and after."""
 
     targets = overloads(
-        "conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input "
-        "upsample_bilinear2d.vec _upsample_bilinear2d_aa.vec _upsample_bicubic2d_aa.vec grid_sampler.default "
-        "upsample_bicubic2d.vec upsample_trilinear3d.vec upsample_linear1d.vec "
+        "_upsample_bilinear2d_aa.vec _upsample_bicubic2d_aa.vec upsample_bicubic2d.vec grid_sampler.default "
         "pixel_shuffle.default pixel_unshuffle.default im2col.default "
         "max_pool2d_with_indices.default max_pool3d_with_indices.default"
     )

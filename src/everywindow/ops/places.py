@@ -16,6 +16,7 @@ from everywindow.geometry import (
     LocalOp,
     Misaligned,
     Positions,
+    Stuffing,
     Upsampling,
     Value,
     is_space,
@@ -31,7 +32,7 @@ from everywindow.ops.rule import Call, NotShared, Rule, Shape, shape_of
 Rows = tuple[Positions, ...]
 """The positions of a value per spatial axis."""
 
-Pick = LocalOp | Upsampling | Border
+Pick = LocalOp | Upsampling | Stuffing | Border
 """What makes every position of an output a copy of one of the input, or padding; of local ops those of one tap."""
 
 _Op = TypeVar("_Op", LocalOp, Pick)
@@ -62,12 +63,14 @@ class Step:
         moves: the blocks that it runs on, one after the other; None where it takes all positions in one call.
         copies: inputs that are first copied to other positions.
         laid: values of constants that are first laid out along the positions.
+        macs: mult-adds for each position, where they are others than the call's over its positions.
     """
 
     run: Callable[[Environment], Any]
     moves: Moves | None = None
     copies: tuple[fx.Node, ...] = ()
     laid: int = 0
+    macs: int | None = None
 
 
 def passed_on(node: fx.Node) -> Step:

@@ -29,7 +29,8 @@ from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
 from everywindow.ops.shape import Permute, Reshape, SinglePatch
-from everywindow.ops.upsample import NearestUpsampling
+from everywindow.ops.transposed import TransposedConvolution
+from everywindow.ops.upsample import LinearUpsampling, NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures
 
 RULES: tuple[type[Rule], ...] = (
@@ -52,6 +53,7 @@ RULES: tuple[type[Rule], ...] = (
     Indexing,
     Item,
     Linear,
+    LinearUpsampling,
     MatrixProduct,
     MaxPooling,
     NearestUpsampling,
@@ -69,6 +71,7 @@ RULES: tuple[type[Rule], ...] = (
     Slice,
     Spectrum,
     Split,
+    TransposedConvolution,
     WindowNorm,
 )
 

@@ -1,27 +1,32 @@
-"""Nearest upsampling by whole factors: every position several times."""
+"""Upsampling by whole factors, of nearest positions or linear between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from everywindow.geometry import Upsampling, Value, is_space, space_axes
+from everywindow.geometry import AxisRecord, Border, LocalOp, Upsampling, Value, is_space, space_axes
 from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.opaque import Opaque, op_name
-from everywindow.ops.places import Environment, Places, Step
+from everywindow.ops.places import Environment, Places, Step, picked
 from everywindow.ops.rule import Call, NotShared, Shape, overloads, shape_of
 
 SCALES = ("scales", "scales_d", "scales_h", "scales_w")
 """Arguments of the overloads that take a factor for each axis by itself."""
 
 
+FINER_THAN_PIXELS = "it puts positions closer together than pixels"
+
+
 class NearestUpsampling(Opaque):
-    """Copies of positions."""
+    """Every position several times."""
 
     targets = overloads(
         "upsample_nearest1d.vec upsample_nearest2d.vec upsample_nearest3d.vec upsample_nearest1d.default "
@@ -35,45 +40,119 @@ class NearestUpsampling(Opaque):
         if not value.mapped:
             return super().infer(call)
         self._check(call, value)
-        for dim, op in self._ops(call, value).items():
-            axis = space_axes((value.layout[dim],))[0]
-            after = value.axis(axis).upsampled(op)
-            if after is None:
-                raise NotShared(f"{op_name(call)} puts positions closer together than pixels")
-            value = value.with_axis(axis, after)
-        return value
+        return _with_axes(value, self._factors(call, value), self._record)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         mapped = emit.mapped(call.inputs[0])
         if not mapped.value.mapped:
             return super().convert(call, emit)
-        node, extents = mapped.node, list(mapped.extents)
-        for dim, op in self._ops(call, mapped.value).items():
+        factors, extents = self._factors(call, mapped.value), list(mapped.extents)
+        for dim, factor in factors.items():
             axis = require_undilated(call, mapped, dim)
-            node = emit.call(fn.repeated, node, dim, op.factor)
-            extents[axis] = mapped.extent(axis).finer(op.factor)
+            extents[axis] = mapped.extent(axis).finer(factor)
         value = self.infer(call)
         assert isinstance(value, Value)
+        node = emit.call(self.on_map, mapped.node, list(factors.values()))
         return replace(mapped, node=node, value=value, extents=tuple(extents))
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        factors = self._factors(call, call.value(call.inputs[0]))
+        return picked(call, places, after, {dim: Upsampling(factor) for dim, factor in factors.items()})
+
+    @staticmethod
+    def on_map(x: Tensor, factors: Sequence[int]) -> Tensor:
+        """The upsampling of an image-wide map, by a factor for each dimension behind the features."""
+        for dim, factor in enumerate(factors, start=2):
+            x = fn.repeated(x, dim, factor)
+        return x
+
+    def _record(self, record: AxisRecord, factor: int) -> AxisRecord | None:
+        """The record of an axis behind the upsampling."""
+        return record.upsampled(Upsampling(factor))
+
+    def _factors(self, call: Call, value: Value) -> dict[int, int]:
+        """The factor of each dimension behind the features."""
+        source, shape = shape_of(call.inputs[0])[2:], call.shape[2:]
+        if not all(map(is_space, value.layout[2:])):
+            raise NotShared(f"{op_name(call)} over a flattened or reduced map")
+        if not self._is_even(call, source, shape):
+            raise NotShared(f"{op_name(call)} from {list(source)} to {list(shape)} positions treats them unevenly")
+        return {dim: b // a for dim, (a, b) in enumerate(zip(source, shape, strict=True), start=2)}
+
+    def _is_even(self, call: Call, source: Shape, shape: Shape) -> bool:
+        return copies(call.target, source, shape, _settings(call))
+
+
+class LinearUpsampling(NearestUpsampling):
+    """Linear between positions, the outermost repeated beyond the ends.
+
+    Such is nearest upsampling, smoothed by a box as long as the factor, which repeats the ends.
+    """
+
+    targets = overloads(
+        "upsample_linear1d.vec upsample_bilinear2d.vec upsample_trilinear3d.vec upsample_linear1d.default "
+        "upsample_bilinear2d.default upsample_trilinear3d.default"
+    )
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source = call.inputs[0]
         before = call.value(source)
-        pick = places.picks(before, after, self._ops(call, before))
+        factors = self._factors(call, before)
+        finer = _with_axes(before, factors, super()._record)
+        wider = _with_axes(finer, factors, _repeated_ends)
+        copied = places.picks(before, finer, {dim: Upsampling(factor) for dim, factor in factors.items()})
+        ended = places.picks(finer, wider, {dim: _ends(factor) for dim, factor in factors.items()})
+        moves = places.moves(wider, after, {dim: _box(factor) for dim, factor in factors.items()})
+
+        def smoothed(slab: Tensor) -> Tensor:
+            return fn.smoothed(slab, factors)
 
         def run(environment: Environment) -> Any:
-            return pick(environment[source])
+            return moves.run(ended(copied(environment[source])), 0.0, smoothed)
 
-        return Step(run, copies=() if pick.trivial else (source,))
+        return Step(run, moves, copies=(source,))
 
-    def _ops(self, call: Call, value: Value) -> dict[int, Upsampling]:
-        """The upsampling of each dimension behind the features."""
-        source, shape = shape_of(call.inputs[0])[2:], call.shape[2:]
-        if not all(map(is_space, value.layout[2:])):
-            raise NotShared(f"{op_name(call)} over a flattened or reduced map")
-        if not copies(call.target, source, shape, _settings(call)):
-            raise NotShared(f"{op_name(call)} from {list(source)} to {list(shape)} positions copies them unevenly")
-        return {dim: Upsampling(b // a) for dim, (a, b) in enumerate(zip(source, shape, strict=True), start=2)}
+    @staticmethod
+    def on_map(x: Tensor, factors: Sequence[int]) -> Tensor:
+        """The upsampling of an image-wide map; its own ends are repeated."""
+        mode = ("linear", "bilinear", "trilinear")[len(factors) - 1]
+        return functional.interpolate(x, scale_factor=list(map(float, factors)), mode=mode, align_corners=False)
+
+    def _record(self, record: AxisRecord, factor: int) -> AxisRecord | None:
+        finer = super()._record(record, factor)
+        return None if finer is None else _repeated_ends(finer, factor).after(_box(factor))
+
+    def _is_even(self, call: Call, source: Shape, shape: Shape) -> bool:
+        given = _given_factors(call.target, _settings(call))
+        return not call["align_corners"] and all(
+            b % a == 0 and factor in (None, b // a) for a, b, factor in zip(source, shape, given, strict=True)
+        )
+
+
+def _ends(factor: int) -> Border:
+    return Border("replicate", factor // 2, factor // 2)
+
+
+def _repeated_ends(record: AxisRecord, factor: int) -> AxisRecord:
+    return record.after(_ends(factor).local)
+
+
+def _box(factor: int) -> LocalOp:
+    """A box centred on the position that it is for: where its length is even, the two ends count half."""
+    return LocalOp(kernel=factor + 1 - factor % 2)
+
+
+def _with_axes(
+    value: Value, factors: Mapping[int, int], change: Callable[[AxisRecord, int], AxisRecord | None]
+) -> Value:
+    """The value with a changed record of every axis."""
+    for dim, factor in factors.items():
+        axis = space_axes((value.layout[dim],))[0]
+        record = change(value.axis(axis), factor)
+        if record is None:
+            raise NotShared(FINER_THAN_PIXELS)
+        value = value.with_axis(axis, record)
+    return value
 
 
 def require_undilated(call: Call, mapped: Mapped, dim: int) -> int:
@@ -107,7 +186,9 @@ def copies(target: Any, source: Shape, shape: Shape, settings: tuple[Any, ...]) 
     factors = [b // a for a, b in zip(source, shape, strict=True)]
     if any(a * factor != b for a, b, factor in zip(source, shape, factors, strict=True)):
         return False
-    if not all(given in (None, factor) for given, factor in zip(_factors(target, settings), factors, strict=True)):
+    if not all(
+        given in (None, factor) for given, factor in zip(_given_factors(target, settings), factors, strict=True)
+    ):
         return False
     return all(
         _copies_along(target, axis, source, factors[axis], settings, dtype)
@@ -116,7 +197,7 @@ def copies(target: Any, source: Shape, shape: Shape, settings: tuple[Any, ...]) 
     )
 
 
-def _factors(target: Any, settings: tuple[Any, ...]) -> list[float | None]:
+def _given_factors(target: Any, settings: tuple[Any, ...]) -> list[float | None]:
     """The factors as they were given, per axis; None where sizes were."""
     named = dict(zip([argument.name for argument in target._schema.arguments][1:], settings, strict=True))
     axes = next(count for count in (1, 2, 3) if f"{count}d" in str(target))

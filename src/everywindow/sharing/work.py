@@ -78,7 +78,7 @@ def shared_work(step: SharedStep, program: Program) -> list[Work]:
     positions = prod(row.n for row in rows)
     made = prod(row.length for row in rows)
     features = _elements(step.node) // positions
-    macs = window_macs(call) // positions
+    macs = window_macs(call) // positions if step.how.macs is None else step.how.macs
     copied = sum(shared_elements(program, node) for node in step.how.copies) + step.how.laid
     if step.how.moves is None:
         read = sum(shared_elements(program, node) for node in call.inputs)
