@@ -5,7 +5,7 @@ All are differentiable and hold no state. ``dim`` counts physical dimensions; le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import prod
 
@@ -62,23 +62,6 @@ def axis_first(x: Tensor, dim: int, at: int) -> Tensor:
 def cut_to(x: Tensor, dim: int, others: Sequence[tuple[Tensor, int]]) -> Tensor:
     """The leading part of ``x`` that is as long as the shortest of others, each along a dimension of its own."""
     return x.narrow(dim, 0, reduce(torch.sym_min, (other.shape[at] for other, at in others)))
-
-
-def repeated(x: Tensor, dim: int, times: int) -> Tensor:
-    """Every position along a dimension so many times."""
-    shape = list(x.shape)
-    return x.unsqueeze(dim + 1).expand(*shape[: dim + 1], times, *shape[dim + 1 :]).flatten(dim, dim + 1)
-
-
-def smoothed(x: Tensor, factors: Mapping[int, int]) -> Tensor:
-    """The mean over a box around each position, per dimension of so many; where it is even, its two ends count half."""
-    for dim, factor in factors.items():
-        length = x.shape[dim] - factor + factor % 2
-        parts = [x.narrow(dim, start, length) for start in range(factor + 1 - factor % 2)]
-        if factor % 2 == 0:
-            parts[0] = (parts[0] + parts.pop()) / 2
-        x = reduce(torch.add, parts) / factor
-    return x
 
 
 def pad(x: Tensor, amounts: Sequence[Sequence[int]], value: float) -> Tensor:

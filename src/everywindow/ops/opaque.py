@@ -43,7 +43,7 @@ class Opaque(Rule):
 
     targets = overloads(
         "_upsample_bilinear2d_aa.vec _upsample_bicubic2d_aa.vec upsample_bicubic2d.vec grid_sampler.default "
-        "pixel_shuffle.default pixel_unshuffle.default im2col.default "
+        "im2col.default "
         "max_pool2d_with_indices.default max_pool3d_with_indices.default"
     )
     own_dims = 2

@@ -23,14 +23,15 @@ from everywindow.ops.opaque import (
     Spectrum,
 )
 from everywindow.ops.padding import Padding
+from everywindow.ops.patches import Patches, SpaceToDepth
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
-from everywindow.ops.shape import Permute, Reshape, SinglePatch
+from everywindow.ops.shape import Permute, Reshape
 from everywindow.ops.transposed import TransposedConvolution
-from everywindow.ops.upsample import LinearUpsampling, NearestUpsampling
+from everywindow.ops.upsample import DepthToSpace, LinearUpsampling, NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures
 
 RULES: tuple[type[Rule], ...] = (
@@ -43,6 +44,7 @@ RULES: tuple[type[Rule], ...] = (
     Concatenation,
     Convolution,
     Creation,
+    DepthToSpace,
     Dropout,
     Einsum,
     Expansion,
@@ -60,6 +62,7 @@ RULES: tuple[type[Rule], ...] = (
     Norm,
     Opaque,
     Padding,
+    Patches,
     Permute,
     Pointwise,
     Prelu,
@@ -67,7 +70,7 @@ RULES: tuple[type[Rule], ...] = (
     Repetition,
     Reshape,
     Select,
-    SinglePatch,
+    SpaceToDepth,
     Slice,
     Spectrum,
     Split,

@@ -6,13 +6,16 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, has_batch, regroup
+import torch
+
+from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, regroup
 from everywindow.ops import functional as fn
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import form_of, is_in_place, rearrangement
+from everywindow.ops.patches import Ops, patched, patched_map, patches_shared, taken_apart, whole_patches
 from everywindow.ops.places import Environment, Places, Step, Unchanged
-from everywindow.ops.rule import Call, MixesBatch, NotProved, NotShared, Rule, normal_dim, overloads, shape_of
+from everywindow.ops.rule import Call, NotProved, NotShared, Rule, normal_dim, overloads, shape_of
 
 
 class Reshape(Rule):
@@ -25,17 +28,29 @@ class Reshape(Rule):
 
     def infer(self, call: Call) -> Value:
         value = call.value(call.inputs[0])
+        cuts = _cuts(call)
+        if cuts:
+            return _behind_positions(patched(call, value, cuts), cuts)
         layout = tuple(coalesced(dim) for dim in _grouping(call, value).after)
         _require_form(layout)
         return replace(value, layout=layout)
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])
+        cuts = _cuts(call)
+        if cuts:
+            plain = patched_map(emit, mapped, cuts, self.infer(call))
+            order = _order_behind(len(mapped.value.layout), cuts)
+            return replace(plain, node=emit.call(torch.ops.aten.permute.default, plain.node, order))
         grouping = _grouping(call, mapped.value)
         return emit.rearranged(mapped, rearrangement(grouping.before, grouping.after), self.infer(call))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source = call.inputs[0]
+        cuts = _cuts(call)
+        if cuts:
+            order = _order_behind(len(shape_of(source)), cuts)
+            return patches_shared(call, places, after, cuts, lambda patches: patches.permute(order))
         grouping = _grouping(call, call.value(source))
         if not is_in_place(grouping.before):
             raise NotShared("a flattened map is taken apart")
@@ -45,6 +60,24 @@ class Reshape(Rule):
             return fn.rearrange(environment[source], change.splits, change.order, change.groups)
 
         return Step(run)
+
+
+def _cuts(call: Call) -> Ops:
+    """The patches that the reshape cuts axes into, where it does."""
+    source = call.inputs[0]
+    return whole_patches(taken_apart(call.value(source).layout, shape_of(source), call.shape) or {})
+
+
+def _behind_positions(plain: Value, cuts: Ops) -> Value:
+    """The record with the positions inside a patch behind those of patches."""
+    order = _order_behind(len(plain.layout) - len(cuts), cuts)
+    return replace(plain, layout=tuple(plain.layout[dim] for dim in order))
+
+
+def _order_behind(rank: int, cuts: Ops) -> list[int]:
+    """The dimensions of patches as a reshape has them, where those inside a patch are the last."""
+    last = {dim: rank + at for at, dim in enumerate(cuts)}
+    return [there for dim in range(rank) for there in ((dim, last[dim]) if dim in last else (dim,))]
 
 
 def _grouping(call: Call, value: Value) -> Regrouping:
@@ -85,36 +118,6 @@ class Permute(Unchanged):
         after = tuple(layout[dim] for dim in order)
         change = rearrangement(layout, after, _labels(layout, order))
         return emit.rearranged(mapped, change, self.infer(call))
-
-
-class SinglePatch(Unchanged):
-    """``Tensor.unfold`` where one patch takes in the whole dimension, as in converted networks at their window's size.
-
-    The dimension goes last, and one of size 1 takes its place.
-    """
-
-    targets = overloads("unfold.default")
-
-    def infer(self, call: Call) -> Value:
-        value = call.value(call.inputs[0])
-        dim = normal_dim(call["dimension"], len(value.layout))
-        if call["size"] != shape_of(call.inputs[0])[dim]:
-            raise NotShared("it takes patches apart")
-        if has_batch(value.layout[dim]):
-            raise MixesBatch("unfold takes patches of the items of the batch")
-        return replace(value, layout=_patched(value.layout, dim))
-
-    def convert(self, call: Call, emit: Emitter) -> Mapped:
-        mapped = emit.mapped(call.inputs[0])
-        layout = mapped.value.layout
-        dim = normal_dim(call["dimension"], len(layout))
-        order = [*(other for other in range(len(layout)) if other != dim), dim]
-        change = rearrangement(layout, _patched(layout, dim), _labels(layout, order))
-        return emit.rearranged(mapped, change, self.infer(call))
-
-
-def _patched(layout: Layout, dim: int) -> Layout:
-    return (*layout[:dim], (), *layout[dim + 1 :], layout[dim])
 
 
 def _labels(layout: Layout, order: list[int]) -> tuple[int, ...]:

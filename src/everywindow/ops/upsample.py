@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everywindow.geometry import AxisRecord, Border, LocalOp, Upsampling, Value, is_space, space_axes
-from everywindow.ops import functional as fn
+from everywindow.geometry import AxisRecord, Border, LocalOp, Upsampling, Value, feature_dim, is_space, space_axes
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.opaque import Opaque, op_name
 from everywindow.ops.places import Environment, Places, Step, picked
@@ -20,6 +19,38 @@ from everywindow.ops.rule import Call, NotShared, Shape, overloads, shape_of
 
 SCALES = ("scales", "scales_d", "scales_h", "scales_w")
 """Arguments of the overloads that take a factor for each axis by itself."""
+
+
+class DepthToSpace(Opaque):
+    """``pixel_shuffle``: groups of features become positions between positions. Nothing is shared behind it."""
+
+    targets = overloads("pixel_shuffle.default")
+    own_dims = 3
+
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = call.value(call.inputs[0])
+        if not _on_map(value):
+            return super().infer(call)
+        self._check(call, value)
+        factor = call["upscale_factor"]
+        finer = _with_axes(value, {2: factor, 3: factor}, lambda record, times: record.upsampled(Upsampling(times)))
+        return replace(finer, layout=(finer.layout[0], feature_dim(call.shape[1]), *finer.layout[2:]))
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        mapped = emit.mapped(call.inputs[0])
+        if not _on_map(mapped.value):
+            return super().convert(call, emit)
+        factor, extents = call["upscale_factor"], list(mapped.extents)
+        for dim in (2, 3):
+            axis = require_undilated(call, mapped, dim)
+            extents[axis] = mapped.extent(axis).finer(factor)
+        value = self.infer(call)
+        assert isinstance(value, Value)
+        return replace(mapped, node=emit.call(call.target, mapped.node, factor), value=value, extents=tuple(extents))
+
+
+def _on_map(value: Value) -> bool:
+    return len(value.layout) == 4 and all(map(is_space, value.layout[2:])) and not is_space(value.layout[1])
 
 
 FINER_THAN_PIXELS = "it puts positions closer together than pixels"
@@ -63,7 +94,7 @@ class NearestUpsampling(Opaque):
     def on_map(x: Tensor, factors: Sequence[int]) -> Tensor:
         """The upsampling of an image-wide map, by a factor for each dimension behind the features."""
         for dim, factor in enumerate(factors, start=2):
-            x = fn.repeated(x, dim, factor)
+            x = repeated(x, dim, factor)
         return x
 
     def _record(self, record: AxisRecord, factor: int) -> AxisRecord | None:
@@ -104,11 +135,8 @@ class LinearUpsampling(NearestUpsampling):
         ended = places.picks(finer, wider, {dim: _ends(factor) for dim, factor in factors.items()})
         moves = places.moves(wider, after, {dim: _box(factor) for dim, factor in factors.items()})
 
-        def smoothed(slab: Tensor) -> Tensor:
-            return fn.smoothed(slab, factors)
-
         def run(environment: Environment) -> Any:
-            return moves.run(ended(copied(environment[source])), 0.0, smoothed)
+            return moves.run(ended(copied(environment[source])), 0.0, lambda slab: smoothed(slab, factors))
 
         return Step(run, moves, copies=(source,))
 
@@ -215,3 +243,20 @@ def _copies_along(
     wanted = torch.arange(source[axis] * factor) // factor
     shape[2 + axis] *= factor
     return bool((made == wanted.reshape(shape)).all())
+
+
+def repeated(x: Tensor, dim: int, times: int) -> Tensor:
+    """Every position along a dimension so many times."""
+    shape = list(x.shape)
+    return x.unsqueeze(dim + 1).expand(*shape[: dim + 1], times, *shape[dim + 1 :]).flatten(dim, dim + 1)
+
+
+def smoothed(x: Tensor, factors: Mapping[int, int]) -> Tensor:
+    """The mean over a box around each position, per dimension of so many; where it is even, its two ends count half."""
+    for dim, factor in factors.items():
+        length = x.shape[dim] - factor + factor % 2
+        parts = [x.narrow(dim, start, length) for start in range(factor + 1 - factor % 2)]
+        if factor % 2 == 0:
+            parts[0] = (parts[0] + parts.pop()) / 2
+        x = reduce(torch.add, parts) / factor
+    return x
