@@ -13,7 +13,7 @@ from everywindow.costing import Cost, cost_table
 from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
-from everywindow.graph import captured, final_activation
+from everywindow.graph import Output, captured, final_activation
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
@@ -60,7 +60,7 @@ def scan(
     mode: str = "exact",
     pad: Sizes | None = None,
     scale: float | None = None,
-    output: int | str | None = None,
+    output: Output = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     memory: int | str | None = None,
@@ -138,7 +138,7 @@ def compare(
     modes: Sequence[str] | None = None,
     pad: Sizes | None = None,
     scale: float | None = None,
-    output: int | str | None = None,
+    output: Output = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     memory: int | str | None = None,
@@ -255,7 +255,7 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
     )
 
 
-def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: int | str | None) -> Any:
+def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
     return known.activation or final_activation(prepared.network, output, scores)
 
 

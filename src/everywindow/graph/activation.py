@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, fx
 
 from everywindow.graph.network import Network
+from everywindow.graph.outputs import Output, chosen
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
@@ -35,7 +35,7 @@ SUM_TOLERANCE = 1e-3
 """How far the sum of probabilities may be from 1."""
 
 
-def final_activation(network: Network | None, output: int | str | None, scores: Tensor) -> Activation:
+def final_activation(network: Network | None, output: Output, scores: Tensor) -> Activation:
     """The activation that scores ``[K, *counts]`` still need.
 
     A network that ends in softmax or sigmoid puts out probabilities, and so does one whose scores lie between 0 and 1
@@ -51,9 +51,9 @@ def final_activation(network: Network | None, output: int | str | None, scores: 
     return "none" if are_probabilities else "softmax"
 
 
-def _end(network: Network, output: int | str | None) -> Activation | None:
+def _end(network: Network, output: Output) -> Activation | None:
     """The activation that the graph's end shows for one of its outputs."""
-    node = _leaf(network.outputs, output)
+    node = chosen(network.outputs, output)
     while isinstance(node, fx.Node) and node.op == "call_function":
         name = _name(node)
         if name in _ENDS:
@@ -62,15 +62,6 @@ def _end(network: Network, output: int | str | None) -> Activation | None:
             return None
         node = node.all_input_nodes[0]
     return None
-
-
-def _leaf(outputs: Any, output: int | str | None) -> Any:
-    if not isinstance(outputs, Mapping | tuple | list):
-        return outputs
-    named = dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
-    if output is None:
-        return _leaf(next((item for item in named.values() if item is not None), None), None)
-    return _leaf(named.get(output if not isinstance(outputs, Mapping) else str(output)), None)
 
 
 def _name(node: fx.Node) -> str:

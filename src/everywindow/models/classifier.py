@@ -6,14 +6,14 @@ import dataclasses
 import math
 import operator
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from everywindow.errors import InputError
-from everywindow.graph import GraphNetwork
+from everywindow.graph import Applied, GraphNetwork, applied, original
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 FARTHEST = 2.0
@@ -37,6 +37,9 @@ class Classifier:
         classes: names of the classes, in the order of the output.
         activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
             (they are probabilities, or not meant to be any); None to see it from the network's end.
+        constants: further arguments of the module's ``forward`` beside the image, by name, the same for every window.
+            Tensors follow to the module's device and dtype; those of a first dimension of 1 hold for any number of
+            windows. They become part of ``module``, which then takes images alone (the one given is its ``.module``).
         architecture: the network's name in a library (``"torchvision:vgg16"``).
         spacing_um_px: micrometres per pixel that it was trained at.
 
@@ -68,6 +71,7 @@ class Classifier:
         activation: str | None = None,
         architecture: str | None = None,
         spacing_um_px: float | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
@@ -83,13 +87,15 @@ class Classifier:
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
         _check_graph(self)
+        if constants:
+            self._set("module", _with_constants(self, constants))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         names = self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
-        kind = self.architecture or type(self.module).__name__
+        kind = self.architecture or type(original(self.module)).__name__
         return f"Classifier({kind}, window={self.window}, channels={self.channels}, classes={names})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,6 +123,8 @@ def as_classifier(
     Classifier(Conv1d, window=(8,), channels=2, classes=None)
     """
     if isinstance(classifier, Classifier):
+        if isinstance(classifier.module, Applied):
+            classifier.module.follow()  # weights may have been moved since
         new: dict[str, Any] = {"window": window, "channels": channels}
         given = {name: value for name, value in new.items() if value is not None}
         return dataclasses.replace(classifier, **given) if given else classifier
@@ -128,6 +136,12 @@ def as_classifier(
     if window is None:
         raise InputError("window", "a bare module does not say it", "give window=, such as window=224")
     return Classifier(classifier, window, channels)
+
+
+def _with_constants(known: Classifier, constants: Mapping[str, Any]) -> Applied:
+    if isinstance(known.module, GraphNetwork):
+        raise InputError("constants", "a network of a bundle takes images alone", "give them before it is saved")
+    return applied(original(known.module), constants, known.window, known.channels)
 
 
 def spatial_axes(module: nn.Module) -> int:
