@@ -17,6 +17,7 @@ from torch.utils import _pytree as pytree
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import times
 from everywindow.graph.applied import INSIDE, Applied, original
+from everywindow.graph.beside import settle_constants
 from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
@@ -53,6 +54,8 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     _refuse_mutated_buffers(type(original(module)).__name__, program)
     network = _network(program, call, window, channels)
     record_shapes(network.graph, network.state, window, channels)
+    if settle_constants(network.graph):
+        record_shapes(network.graph, network.state, window, channels)
     drop_expansions(network.graph)
     _mark_cumulative_norms(network.graph, original(module))
     records(network)
