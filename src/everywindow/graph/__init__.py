@@ -1,7 +1,7 @@
 """The captured graph of a network and the records of its values."""
 
 from everywindow.graph.activation import Activation, final_activation
-from everywindow.graph.applied import Applied, applied, original
+from everywindow.graph.applied import Applied, applied, named_arguments, original
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
@@ -42,6 +42,7 @@ __all__ = [
     "gathered_inputs",
     "last_uses",
     "leaves",
+    "named_arguments",
     "needed_for",
     "needed_nodes",
     "one_pass_records",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,8 +35,7 @@ class Applied(nn.Module):
         self.module = module
         self.expands = False
         self.names = tuple(constants or {})
-        paths, self._structure = pytree.tree_flatten_with_path(dict(constants or {}))
-        values = {"_".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path): v for path, v in paths}
+        values, self._structure = _flattened(constants or {})
         self._values = {name: None if isinstance(value, Tensor) else value for name, value in values.items()}
         # A name that the original has no layer of; the buffers directly, for an argument may be called "train".
         self._holder = "constants"
@@ -54,11 +53,30 @@ class Applied(nn.Module):
 
     def forward(self, image: Tensor) -> Any:
         """The original's outputs for images ``[N, channels, *window]``."""
-        leaves = [
-            value if name not in self.tensors else self._for_batch(self.tensors[name], image)
-            for name, value in self._values.items()
-        ]
-        return plain_outputs(self.module(image, **pytree.tree_unflatten(leaves, self._structure)))
+        return plain_outputs(self.module(image, **self.arguments(image)))
+
+    def arguments(self, image: Tensor | None = None) -> dict[str, Any]:
+        """The further arguments, for a batch of images."""
+        tensors = {name: self._for_batch(value, image) for name, value in self.tensors.items()}
+        values = {**self._values, **tensors}.values()
+        return dict(pytree.tree_unflatten(values, self._structure))
+
+    def refill(self, constants: Mapping[str, Any]) -> bool:
+        """Take other tensors of the same shapes; False, and nothing changed, where more than that differs."""
+        values, structure = _flattened(constants)
+        if structure != self._structure or not all(map(self._fits, values.items())):
+            return False
+        with torch.no_grad():
+            for name, tensor in self.tensors.items():
+                tensor.copy_(values[name])  # type: ignore[union-attr]
+        return True
+
+    def _fits(self, item: tuple[str, Any]) -> bool:
+        name, value = item
+        own = self.tensors.get(name, self._values[name])
+        if not isinstance(value, Tensor) or not isinstance(own, Tensor):
+            return type(own) is type(value) and bool(own == value)
+        return own.shape == value.shape and own.is_floating_point() == value.is_floating_point()
 
     def follow(self) -> None:
         """Bring the arguments to where the original's weights are now, and into their dtype."""
@@ -67,10 +85,30 @@ class Applied(nn.Module):
             if like is not None and value is not None:
                 self.tensors[name] = value.to(like.device, like.dtype if value.is_floating_point() else value.dtype)
 
-    def _for_batch(self, value: Tensor | None, image: Tensor) -> Tensor | None:
-        if value is None or not self.expands or not value.ndim or value.shape[0] != 1:
+    def _for_batch(self, value: Tensor | None, image: Tensor | None) -> Tensor | None:
+        if value is None or image is None or not self.expands or not value.ndim or value.shape[0] != 1:
             return value
         return value.expand(image.shape[0], *value.shape[1:])
+
+
+def _flattened(constants: Mapping[str, Any]) -> tuple[dict[str, Any], pytree.TreeSpec]:
+    """The single values by a name for each, and how they are nested."""
+    paths, structure = pytree.tree_flatten_with_path(dict(constants))
+    return {"_".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path): v for path, v in paths}, structure
+
+
+def named_arguments(module: nn.Module, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Further arguments of a call by the names that ``forward`` has for them.
+
+    Raises:
+        InputError: there are more than it takes.
+    """
+    names = [p.name for p in _parameters(module)[1:] if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    if len(positional) > len(names):
+        raise InputError(
+            "arguments", f"{len(positional)} beside the image, {type(module).__name__} takes {len(names)}", "leave some out"
+        )
+    return {**dict(zip(names, positional, strict=False)), **named}
 
 
 def applied(module: nn.Module, constants: Mapping[str, Any], window: tuple[int, ...], channels: int) -> Applied:

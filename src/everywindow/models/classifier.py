@@ -14,10 +14,14 @@ from torch import nn
 
 from everywindow.errors import InputError
 from everywindow.graph import Applied, GraphNetwork, applied, original
+from everywindow.models.told import Told, told
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 FARTHEST = 2.0
 """A mean or deviation beyond this is not in units of 0 to 1."""
+
+TOLD: Any = "told"
+"""In the place of a value: as the module tells it, if it is of a library whose modules do."""
 
 _CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
@@ -27,13 +31,15 @@ class Classifier:
     """A trained classifier.
 
     Attributes:
-        module: takes images ``[N, channels, *window]``.
+        module: takes images ``[N, channels, *window]``; the scores may be one of several outputs.
         window: the input size that it was trained for, in pixels per axis. One number stands for all
-            axes; how many there are is then seen from the module's first convolution.
+            axes; how many there are is then seen from the module's first convolution. A timm network brings it (and
+            channels, mean, std and names, each of which may be given instead), a classifier of transformers where
+            its configuration has ``image_size`` (and channels and names).
         channels: channels of the input; where they are not given, those of the module's first convolution; without
             one, as many as ``mean`` or ``std`` has numbers, or 3.
         mean, std: what the input is normalised with, one number per channel in units of 0 to 1; both None for
-            no normalisation. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
+            no normalisation, also of a timm network. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
         classes: names of the classes, in the order of the output.
         activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
             (they are probabilities, or not meant to be any); None to see it from the network's end.
@@ -63,11 +69,11 @@ class Classifier:
     def __init__(
         self,
         module: nn.Module,
-        window: int | Sequence[int],
+        window: int | Sequence[int] | None = None,
         channels: int | None = None,
-        mean: float | Iterable[float] | None = None,
-        std: float | Iterable[float] | None = None,
-        classes: Sequence[str] | None = None,
+        mean: float | Iterable[float] | None = TOLD,
+        std: float | Iterable[float] | None = TOLD,
+        classes: Sequence[str] | None = TOLD,
         activation: str | None = None,
         architecture: str | None = None,
         spacing_um_px: float | None = None,
@@ -75,14 +81,18 @@ class Classifier:
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
-        channels = _positive(_told_channels(module, mean, std) if channels is None else channels, "channels")
+        known = told(original(module))
+        if channels is None:
+            channels = known.channels or _seen_channels(module, mean, std)
+        channels = _positive(channels, "channels")
+        mean, std = _normalisation(mean, std, known, channels)
         self._set("module", module)
-        self._set("window", _window(window, module))
+        self._set("window", _window(known.window if window is None else window, module))
         self._set("channels", channels)
         self._set("mean", _in_units(_per_channel(mean, channels, "mean"), "mean"))
         self._set("std", _in_units(_spread(std, channels), "std"))
         _check_pair(self.mean, self.std)
-        self._set("classes", _classes(classes))
+        self._set("classes", known.classes if classes is TOLD else _classes(classes))
         self._set("activation", _activation(activation))
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
@@ -133,8 +143,6 @@ def as_classifier(
         raise InputError("classifier", why, "give a Classifier, a torch.nn.Module, or everywindow.load(name)")
     if isinstance(classifier, GraphNetwork):
         window = window or classifier.network.window
-    if window is None:
-        raise InputError("window", "a bare module does not say it", "give window=, such as window=224")
     return Classifier(classifier, window, channels)
 
 
@@ -156,8 +164,8 @@ def _first_convolution(module: nn.Module) -> nn.Module | None:
     return next((child for child in module.modules() if isinstance(child, tuple(_CONVOLUTIONS))), None)
 
 
-def _told_channels(module: nn.Module, *normalisation: Any) -> int:
-    """Channels of the input as the module tells them, or else what was given for each channel."""
+def _seen_channels(module: nn.Module, *normalisation: Any) -> int:
+    """Channels of the input as the first convolution has them, or else what was given for each channel."""
     if isinstance(module, GraphNetwork):
         return module.network.channels
     first = int(getattr(_first_convolution(module), "in_channels", 0))
@@ -165,7 +173,16 @@ def _told_channels(module: nn.Module, *normalisation: Any) -> int:
     return first or next(filter(None, lengths), 3)
 
 
+def _normalisation(mean: Any, std: Any, known: Told, channels: int) -> tuple[Any, Any]:
+    """What is given, else what the module tells for these channels."""
+    if mean is TOLD and std is TOLD and known.mean is not None and len(known.mean) == channels:
+        return known.mean, known.std
+    return None if mean is TOLD else mean, None if std is TOLD else std
+
+
 def _window(window: Any, module: nn.Module) -> tuple[int, ...]:
+    if window is None:
+        raise InputError("window", "the module does not say it", "give window=, such as window=224")
     try:
         sizes = tuple(window)
     except TypeError:
