@@ -180,7 +180,8 @@ def compare(
             left_out.append(LeftOut(mode, error.layer, error.why))
         else:
             runs.append(finished)
-    return Comparison(tuple(_mode_run(each, runs[0]) for each in runs), runs[0].grid.total, tuple(left_out))
+    by = _activation(known, prepared, runs[0].scores, output)
+    return Comparison(tuple(_mode_run(each, runs[0], by) for each in runs), runs[0].grid.total, tuple(left_out))
 
 
 def _wanted(modes: Sequence[str] | None) -> tuple[str, ...]:
@@ -259,12 +260,17 @@ def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: O
     return known.activation or final_activation(prepared.network, output, scores)
 
 
-def _mode_run(finished: Run, crops: Run) -> ModeRun:
+def _decided(scores: Tensor, activation: Any) -> Tensor:
+    """The top class of every window; of a single score whether its probability is a half or more."""
+    return scores.argmax(0) if len(scores) > 1 else scores[0] >= (0.5 if activation == "none" else 0.0)
+
+
+def _mode_run(finished: Run, crops: Run, activation: Any) -> ModeRun:
     reference = crops.scores.double()
     difference = float((finished.scores.double() - reference).abs().max())
     flat = reference.flatten(1)
     spread = float((flat.amax(1) - flat.amin(1)).max())
-    same = (finished.scores.argmax(0) == crops.scores.argmax(0)).double().mean()
+    same = (_decided(finished.scores, activation) == _decided(crops.scores, activation)).double().mean()
     return ModeRun(
         mode=finished.plan.mode,
         seconds=finished.seconds,

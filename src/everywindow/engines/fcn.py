@@ -12,7 +12,7 @@ from everywindow.convert import FullyConvolutional, for_inference
 from everywindow.costing import fcn_macs, fcn_peak_bytes
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
-from everywindow.engines.output import Output, picked, require_vectors
+from everywindow.engines.output import picked, require_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Tuner, tuner_for
 from everywindow.geometry import Tile, WindowGrid, tiles_within
@@ -25,7 +25,6 @@ def run_fcn(
     seen: Sequence[tuple[int, int]],
     *,
     limit: int,
-    output: Output = None,
     progress: bool | None = None,
 ) -> tuple[Tensor, list[Tile], str]:
     """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, the tiles, and the memory format chosen.
@@ -51,7 +50,7 @@ def run_fcn(
         for tile in tiles:
             setting = tuner.next()
             started = time.perf_counter()
-            part = _scores(picked(passes[setting[1]](_region(pixels, tile)), output), len(grid.counts))
+            part = _scores(picked(passes[setting[1]](_region(pixels, tile))), len(grid.counts))
             rate = max(1, fcn_macs(fcn.maps, fcn.geometry.grid(tile.size))) / (time.perf_counter() - started)
             tuner.record(setting, rate)
             part = part[(slice(None), *tile.wanted())]

@@ -143,7 +143,7 @@ def _middle(count: int, side: int) -> Span:
 def _tried(job: Job, network: Network, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
     pixels = job.pixels[(slice(None), *(slice(*span) for span in tile.pixels))]
     seen = one_pass_records(network).receptive_field
-    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, seen, limit=job.limit, output=job.output, progress=False)
+    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, seen, limit=job.limit, progress=False)
     here = scores[(slice(None), *(slice(*span) for span in tile.windows))]
     return Difference.of(there[(slice(None), *tile.wanted())].cpu(), here, spread_of(scores))
 

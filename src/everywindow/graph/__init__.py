@@ -21,6 +21,7 @@ from everywindow.graph.records import (
     records,
     refresh,
 )
+from everywindow.graph.selected import only
 
 __all__ = [
     "VIEWS",
@@ -46,6 +47,7 @@ __all__ = [
     "needed_for",
     "needed_nodes",
     "one_pass_records",
+    "only",
     "original",
     "output_nodes",
     "plain_outputs",

@@ -11,24 +11,20 @@ from everywindow.graph.outputs import Output, chosen
 
 Activation = Literal["softmax", "sigmoid", "none"]
 
-_ENDS: dict[str, Activation] = {
-    "softmax": "none",
-    "_softmax": "none",
-    "log_softmax": "softmax",
-    "_log_softmax": "softmax",
-    "sigmoid": "none",
-}
-_PASSING = (
-    "view",
-    "reshape",
-    "flatten",
-    "squeeze",
-    "contiguous",
-    "clone",
-    "alias",
-    "_unsafe_view",
-    "getitem",
+_PROBABILITIES = frozenset(["softmax", "_softmax", "sigmoid", "hardsigmoid"])
+_LOG_PROBABILITIES = frozenset(["log_softmax", "_log_softmax", "log_sigmoid", "log_sigmoid_forward"])
+_OF_ALL_CLASSES = frozenset(["log_softmax", "_log_softmax"])
+"""Of these the softmax makes probabilities again, as long as all classes are there."""
+
+_PASSING = frozenset(
+    ["view", "reshape", "flatten", "squeeze", "unsqueeze", "contiguous", "clone", "alias", "_unsafe_view"]
+    + ["getitem", "to", "_to_copy", "detach", "lift_fresh_copy"]
 )
+"""What changes no value and leaves none out."""
+
+_CHANGING = frozenset(["select", "slice", "index_select", "narrow", "split", "split_with_sizes", "chunk", "unbind"])
+_CHANGING |= frozenset(["clamp", "clamp_min", "clamp_max", "rsub", "exp"])
+"""What leaves probabilities out, or makes others of them (``1 - p``, ``log p`` to ``p``)."""
 
 
 SUM_TOLERANCE = 1e-3
@@ -38,8 +34,10 @@ SUM_TOLERANCE = 1e-3
 def final_activation(network: Network | None, output: Output, scores: Tensor) -> Activation:
     """The activation that scores ``[K, *counts]`` still need.
 
-    A network that ends in softmax or sigmoid puts out probabilities, and so does one whose scores lie between 0 and 1
-    and add up to 1 at every window: none. Log-probabilities and other scores take softmax, a single score sigmoid.
+    A network that ends in softmax or sigmoid puts out probabilities, also where it picks some of them or one minus
+    them, and so does one whose scores lie between 0 and 1 and add up to 1 at every window: none. None, too, for
+    logarithms of single probabilities, of which no activation makes probabilities again. Log-probabilities of all
+    classes and other scores take softmax, a single score sigmoid.
     """
     end = None if network is None else _end(network, output)
     if end is not None:
@@ -53,13 +51,16 @@ def final_activation(network: Network | None, output: Output, scores: Tensor) ->
 
 def _end(network: Network, output: Output) -> Activation | None:
     """The activation that the graph's end shows for one of its outputs."""
-    node = chosen(network.outputs, output)
+    node, changed = chosen(network.outputs, output), False
     while isinstance(node, fx.Node) and node.op == "call_function":
         name = _name(node)
-        if name in _ENDS:
-            return _ENDS[name]
-        if name not in _PASSING:
+        if name in _PROBABILITIES:
+            return "none"
+        if name in _LOG_PROBABILITIES:
+            return "softmax" if name in _OF_ALL_CLASSES and not changed else "none"
+        if name not in _PASSING and name not in _CHANGING:
             return None
+        changed |= name in _CHANGING
         node = node.all_input_nodes[0]
     return None
 

@@ -93,7 +93,7 @@ class Classifier:
         self._set("std", _in_units(_spread(std, channels), "std"))
         _check_pair(self.mean, self.std)
         self._set("classes", known.classes if classes is TOLD else _classes(classes))
-        self._set("activation", _activation(activation))
+        self._set("activation", _activation(activation) or known.activation)
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
         _check_graph(self)

@@ -12,6 +12,10 @@ from typing import Any
 from torch import nn
 
 
+_ACTIVATIONS = {"multi_label_classification": "sigmoid", "regression": "none"}
+"""By the problem that a configuration of transformers names."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What is known; None for what the module does not say."""
@@ -21,6 +25,7 @@ class Told:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     classes: tuple[str, ...] | None = None
+    activation: str | None = None
 
 
 def told(module: nn.Module) -> Told:
@@ -61,6 +66,7 @@ def _transformers(module: nn.Module) -> Told:
         _pair(getattr(config, "image_size", None)),
         channels if isinstance(channels, int) else None,
         classes=tuple(str(names[index]) for index in sorted(names)) if names else None,
+        activation=_ACTIVATIONS.get(str(getattr(config, "problem_type", None))),
     )
 
 
