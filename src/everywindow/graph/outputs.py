@@ -16,14 +16,15 @@ Output = Step | tuple[Step, ...] | None
 
 
 def plain_outputs(outputs: Any) -> Any:
-    """The outputs in plain tuples, lists and dicts: of a dataclass its fields, of a mapping its keys as text."""
+    """The outputs in plain tuples, lists and dicts: what has named fields becomes a dict, as a mapping with text keys."""
     if isinstance(outputs, Mapping):
         return {str(key): plain_outputs(item) for key, item in outputs.items()}
     if isinstance(outputs, list):
         return [plain_outputs(item) for item in outputs]
     if isinstance(outputs, tuple):
-        items = [plain_outputs(item) for item in outputs]
-        return type(outputs)(*items) if hasattr(outputs, "_fields") else tuple(items)
+        items = tuple(plain_outputs(item) for item in outputs)
+        names = getattr(outputs, "_fields", ())
+        return dict(zip(names, items, strict=True)) if names else items
     if dataclasses.is_dataclass(outputs) and not isinstance(outputs, type):
         return {field.name: plain_outputs(getattr(outputs, field.name)) for field in dataclasses.fields(outputs)}
     return outputs
@@ -74,12 +75,10 @@ def _at(outputs: Any, place: tuple[Step, ...]) -> Any:
 
 
 def _entry(outputs: Any, step: str) -> Any:
-    """An entry by its key, the name of its field, or else its number; None where there is none."""
+    """An entry by its key, or else by its number; None where there is none."""
     entries = _entries(outputs)
-    named = dict(entries)
     numbered = {str(index): item for index, (_, item) in enumerate(entries)}
-    fields = dict(zip(getattr(outputs, "_fields", ()), named.values(), strict=False))
-    return next((table[step] for table in (named, fields, numbered) if step in table), None)
+    return (numbered | dict(entries)).get(step)
 
 
 def _entries(outputs: Any) -> list[tuple[str, Any]]:
