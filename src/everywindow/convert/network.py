@@ -45,9 +45,11 @@ class FullyConvolutional(nn.Module):
     """Scores of every window in one pass: ``[N, C, *size]`` to ``[N, K, *counts]``, any size from the window up.
 
     Parameters and buffers have the names and shapes of the original network's, so weights go to and fro with
-    ``load_state_dict``. Several outputs stay several, in the same tuples, lists and dicts (named tuples and dataclasses
-    become dicts; what is no tensor is None). A fully connected weight stays ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order
+    ``load_state_dict``. A fully connected weight stays ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order
     of the network's flatten), is the kernel of the convolution that it has become.
+
+    Several outputs stay several, in the same tuples, lists and dicts. Named tuples and dataclasses become dicts, and
+    what is no tensor becomes None.
 
     Attributes:
         geometry: window, stride, receptive field and offset of the first window.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from everywindow.graph import Output
 from everywindow.engines.prepare import Prepared
 from everywindow.geometry import WindowGrid
+from everywindow.graph import Output
 
 
 @dataclass(frozen=True)

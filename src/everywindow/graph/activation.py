@@ -16,10 +16,8 @@ _LOG_PROBABILITIES = frozenset(["log_softmax", "_log_softmax", "log_sigmoid", "l
 _OF_ALL_CLASSES = frozenset(["log_softmax", "_log_softmax"])
 """Of these the softmax makes probabilities again, as long as all classes are there."""
 
-_PASSING = frozenset(
-    ["view", "reshape", "flatten", "squeeze", "unsqueeze", "contiguous", "clone", "alias", "_unsafe_view"]
-    + ["getitem", "to", "_to_copy", "detach", "lift_fresh_copy"]
-)
+_PASSING = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "_unsafe_view"])
+_PASSING |= frozenset(["contiguous", "clone", "alias", "getitem", "to", "_to_copy", "detach"])
 """What changes no value and leaves none out."""
 
 _CHANGING = frozenset(["select", "slice", "index_select", "narrow", "split", "split_with_sizes", "chunk", "unbind"])

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from everywindow.errors import InputError
 from everywindow.graph.evaluating import evaluating, precision
@@ -16,6 +15,14 @@ from everywindow.graph.outputs import plain_outputs
 
 INSIDE = "module."
 """Stands before the names of the original's weights."""
+
+
+class _Place(NamedTuple):
+    """Stands for a tensor among the arguments."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_floating_point: bool
 
 
 class Applied(nn.Module):
@@ -35,15 +42,14 @@ class Applied(nn.Module):
         self.module = module
         self.expands = False
         self.names = tuple(constants or {})
-        values, self._structure = _flattened(constants or {})
-        self._values = {name: None if isinstance(value, Tensor) else value for name, value in values.items()}
+        tensors: dict[str, Tensor] = {}
+        self._given = _taken_out(dict(constants or {}), (), tensors)
         # A name that the original has no layer of; the buffers directly, for an argument may be called "train".
         self._holder = "constants"
         while hasattr(module, self._holder):
             self._holder += "_"
-        tensors = {name: value.detach().clone() for name, value in values.items() if isinstance(value, Tensor)}
         self.add_module(self._holder, nn.Module())
-        self.tensors.update(tensors)
+        self.tensors.update({name: tensor.detach().clone() for name, tensor in tensors.items()})
         self.follow()
 
     @property
@@ -58,25 +64,19 @@ class Applied(nn.Module):
     def arguments(self, image: Tensor | None = None) -> dict[str, Any]:
         """The further arguments, for a batch of images."""
         tensors = {name: self._for_batch(value, image) for name, value in self.tensors.items()}
-        values = {**self._values, **tensors}.values()
-        return dict(pytree.tree_unflatten(values, self._structure))
+        given: dict[str, Any] = _put_in(self._given, tensors)
+        return given
 
     def refill(self, constants: Mapping[str, Any]) -> bool:
         """Take other tensors of the same shapes; False, and nothing changed, where more than that differs."""
-        values, structure = _flattened(constants)
-        if structure != self._structure or not all(map(self._fits, values.items())):
+        tensors: dict[str, Tensor] = {}
+        if _taken_out(dict(constants), (), tensors) != self._given:
             return False
         with torch.no_grad():
             for name, tensor in self.tensors.items():
-                tensor.copy_(values[name])  # type: ignore[union-attr]
+                assert tensor is not None
+                tensor.copy_(tensors[name])
         return True
-
-    def _fits(self, item: tuple[str, Any]) -> bool:
-        name, value = item
-        own = self.tensors.get(name, self._values[name])
-        if not isinstance(value, Tensor) or not isinstance(own, Tensor):
-            return type(own) is type(value) and bool(own == value)
-        return own.shape == value.shape and own.is_floating_point() == value.is_floating_point()
 
     def follow(self) -> None:
         """Bring the arguments to where the original's weights are now, and into their dtype."""
@@ -91,12 +91,6 @@ class Applied(nn.Module):
         return value.expand(image.shape[0], *value.shape[1:])
 
 
-def _flattened(constants: Mapping[str, Any]) -> tuple[dict[str, Any], pytree.TreeSpec]:
-    """The single values by a name for each, and how they are nested."""
-    paths, structure = pytree.tree_flatten_with_path(dict(constants))
-    return {"_".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path): v for path, v in paths}, structure
-
-
 def named_arguments(module: nn.Module, positional: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
     """Further arguments of a call by the names that ``forward`` has for them.
 
@@ -106,7 +100,9 @@ def named_arguments(module: nn.Module, positional: Sequence[Any], named: Mapping
     names = [p.name for p in _parameters(module)[1:] if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     if len(positional) > len(names):
         raise InputError(
-            "arguments", f"{len(positional)} beside the image, {type(module).__name__} takes {len(names)}", "leave some out"
+            "arguments",
+            f"{len(positional)} beside the image, {type(module).__name__} takes {len(names)}",
+            "leave some out",
         )
     return {**dict(zip(names, positional, strict=False)), **named}
 
@@ -138,6 +134,29 @@ def lacking_arguments(module: nn.Module) -> list[str]:
     required = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     further = [p for p in _parameters(original(module))[1:] if p.kind in required]
     return [p.name for p in further if p.default is inspect.Parameter.empty and p.name not in given]
+
+
+def _taken_out(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
+    """The arguments with places for their tensors, which are put into ``tensors`` by name."""
+    if isinstance(value, Tensor):
+        name = "_".join(path)
+        while name in tensors:  # "a_b", and "b" in "a"
+            name += "_"
+        tensors[name] = value
+        return _Place(name, tuple(value.shape), value.is_floating_point())
+    if isinstance(value, dict):
+        return {key: _taken_out(item, (*path, str(key)), tensors) for key, item in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(_taken_out(item, (*path, str(index)), tensors) for index, item in enumerate(value))
+    return value
+
+
+def _put_in(value: Any, tensors: Mapping[str, Tensor | None]) -> Any:
+    if isinstance(value, _Place):
+        return tensors[value.name]
+    if isinstance(value, dict):
+        return {key: _put_in(item, tensors) for key, item in value.items()}
+    return type(value)(_put_in(item, tensors) for item in value) if type(value) in (tuple, list) else value
 
 
 def _check_names(module: nn.Module, constants: Mapping[str, Any]) -> None:

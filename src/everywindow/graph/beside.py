@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import fx
@@ -15,6 +16,7 @@ from torch import fx
 from everywindow.ops import BATCH, Pointwise, rule_for
 
 aten = torch.ops.aten
+
 
 def settle_constants(graph: fx.Graph) -> bool:
     """Compute with constants before they are expanded, and let concatenations of vectors do without it.
@@ -69,7 +71,8 @@ def _is_by_rows(node: fx.Node, rows: Mapping[fx.Node, fx.Node]) -> bool:
         return False
     if isinstance(rule_for(node.target), Pointwise):
         return all(len(row.meta["shape"]) == len(shape) for row in rows)
-    place = {aten.linear.default: 0, aten.embedding.default: 1}.get(node.target)
+    places: dict[Any, int] = {aten.linear.default: 0, aten.embedding.default: 1}
+    place = places.get(node.target)
     return place is not None and list(rows) == [node.args[place]]
 
 

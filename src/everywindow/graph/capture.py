@@ -184,8 +184,7 @@ def _output_structure(program: ExportedProgram, copies: Mapping[fx.Node, fx.Node
     specs = program.graph_signature.output_specs
     leaves = next(node for node in program.graph.nodes if node.op == "output").args[0]
     users = [leaf for leaf, spec in zip(leaves, specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]
-    nested = pytree.tree_unflatten([copies.get(leaf, leaf) for leaf in users], program.call_spec.out_spec)
-    return nested
+    return pytree.tree_unflatten([copies.get(leaf, leaf) for leaf in users], program.call_spec.out_spec)
 
 
 def _drop_unused(graph: fx.Graph) -> None:

@@ -16,7 +16,7 @@ Output = Step | tuple[Step, ...] | None
 
 
 def plain_outputs(outputs: Any) -> Any:
-    """The outputs in plain tuples, lists and dicts: what has named fields becomes a dict, as a mapping with text keys."""
+    """The outputs in plain tuples, lists and dicts; what has names becomes a dict with text for keys."""
     if isinstance(outputs, Mapping):
         return {str(key): plain_outputs(item) for key, item in outputs.items()}
     if isinstance(outputs, list):

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import nn
 
-
 _ACTIVATIONS = {"multi_label_classification": "sigmoid", "regression": "none"}
 """By the problem that a configuration of transformers names."""
 
