@@ -258,7 +258,11 @@ def test_what_is_lacking_is_named_with_the_remedy(mode: str) -> None:
 @pytest.mark.parametrize(
     ("net", "constants", "match"),
     [
-        (Gated(), {"fakts": FACTS}, "'fakts': Gated.* no such argument; beside the image it takes facts, gain, negative"),
+        (
+            Gated(),
+            {"fakts": FACTS},
+            "'fakts': Gated.* no such argument; beside the image it takes facts, gain, negative",
+        ),
         (Gated(), {"x": FACTS}, "'x': Gated.* no such argument"),
         (nn.Conv2d(2, 3, 8), {"facts": FACTS}, "it takes the image alone"),
         (Gated(), [FACTS], "not values by name"),

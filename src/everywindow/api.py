@@ -35,7 +35,7 @@ def convolutionalize(
         channels: input channels of a bare module, seen from its first convolution by default.
 
     Returns:
-        A module with the original's parameters (copied, same names and shapes), ``geometry`` and ``verdict``.
+        A module that gives all of the original's outputs, with its parameters (copied, same names and shapes), ``geometry`` and ``verdict``.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -77,7 +77,8 @@ def scan(
             in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
-        output: which of several outputs, by index or key.
+        output: which of several outputs, by index or key; of nested ones ``("aux", 1)`` or ``"aux.1"``; the first by
+            default.
         device, dtype: the module's own by default.
         memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
         progress: whether to show a bar on stderr; where that is a terminal, by default.

@@ -5,7 +5,7 @@ from everywindow.graph.applied import Applied, applied, named_arguments, origina
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
-from everywindow.graph.evaluating import evaluating, precision, using
+from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
 from everywindow.graph.outputs import Output, chosen, leaves, plain_outputs
@@ -35,6 +35,7 @@ __all__ = [
     "capture",
     "captured",
     "chosen",
+    "copied",
     "decode",
     "encode",
     "evaluated",

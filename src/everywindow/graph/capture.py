@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import times
 from everywindow.graph.applied import INSIDE, Applied, original
 from everywindow.graph.beside import settle_constants
-from everywindow.graph.evaluating import evaluating, precision
+from everywindow.graph.evaluating import copied, evaluating, precision
 from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
 from everywindow.graph.functionalise import functionalise
@@ -104,7 +103,7 @@ def _example(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -
 def _ordinary(module: nn.Module) -> nn.Module:
     """The module, or a copy with ordinary tensors where some were made in inference mode."""
     tensors = (*module.parameters(), *module.buffers())
-    return deepcopy(module) if any(tensor.is_inference() for tensor in tensors) else module
+    return copied(module) if any(tensor.is_inference() for tensor in tensors) else module
 
 
 def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> None:

@@ -54,6 +54,12 @@ class Classifier:
 
     >>> Classifier(nn.Conv2d(1, 2, 5), window=5, channels=1, mean=[0.5], std=[0.2], classes=["no", "yes"])
     Classifier(Conv2d, window=(5, 5), channels=1, classes=('no', 'yes'))
+
+    >>> class Scaled(nn.Conv2d):
+    ...     def forward(self, image, gain):
+    ...         return super().forward(image) * gain
+    >>> Classifier(Scaled(1, 2, 5), window=5, constants={"gain": 3.0})
+    Classifier(Scaled, window=(5, 5), channels=1, classes=None)
     """
 
     module: nn.Module
