@@ -65,7 +65,7 @@ def test_its_text_is_short() -> None:
         ({"window": "12"}, "window: '12'"),
         ({"window": (1, 2, 3, 4)}, "one to three axes"),
         ({"window": ()}, "one to three axes"),
-        ({"window": None}, "window: None"),
+        ({"window": None}, "window: the module does not say it"),
         ({"channels": 0}, "channels: 0"),
         ({"channels": "3"}, "channels: '3'"),
         ({"mean": [0.5]}, "mean: 1 numbers for 3 channels"),
@@ -118,7 +118,7 @@ def test_a_classifier_stays_itself_unless_its_window_is_changed() -> None:
 
 
 def test_what_is_no_classifier() -> None:
-    with pytest.raises(InputError, match="window: a bare module"):
+    with pytest.raises(InputError, match="window: the module does not say it"):
         as_classifier(Lenet())
     with pytest.raises(InputError, match=r"everywindow\.load"):
         as_classifier("vgg16", window=224)

@@ -18,7 +18,7 @@ NAMES = {
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
-    "Classifier": "module window channels mean std classes activation architecture spacing_um_px",
+    "Classifier": "module window channels mean std classes activation architecture spacing_um_px constants",
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",

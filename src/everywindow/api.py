@@ -13,7 +13,7 @@ from everywindow.costing import Cost, cost_table
 from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
-from everywindow.graph import captured, final_activation
+from everywindow.graph import Output, captured, final_activation
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
@@ -35,7 +35,8 @@ def convolutionalize(
         channels: input channels of a bare module, seen from its first convolution by default.
 
     Returns:
-        A module with the original's parameters (copied, same names and shapes), ``geometry`` and ``verdict``.
+        A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
+        ``geometry`` and ``verdict``.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -60,7 +61,7 @@ def scan(
     mode: str = "exact",
     pad: Sizes | None = None,
     scale: float | None = None,
-    output: int | str | None = None,
+    output: Output = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     memory: int | str | None = None,
@@ -77,7 +78,8 @@ def scan(
             in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
-        output: which of several outputs, by index or key.
+        output: which of several outputs, by index or key; of nested ones ``("aux", 1)`` or ``"aux.1"``; the first by
+            default.
         device, dtype: the module's own by default.
         memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
         progress: whether to show a bar on stderr; where that is a terminal, by default.
@@ -138,7 +140,7 @@ def compare(
     modes: Sequence[str] | None = None,
     pad: Sizes | None = None,
     scale: float | None = None,
-    output: int | str | None = None,
+    output: Output = None,
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     memory: int | str | None = None,
@@ -180,7 +182,8 @@ def compare(
             left_out.append(LeftOut(mode, error.layer, error.why))
         else:
             runs.append(finished)
-    return Comparison(tuple(_mode_run(each, runs[0]) for each in runs), runs[0].grid.total, tuple(left_out))
+    by = _activation(known, prepared, runs[0].scores, output)
+    return Comparison(tuple(_mode_run(each, runs[0], by) for each in runs), runs[0].grid.total, tuple(left_out))
 
 
 def _wanted(modes: Sequence[str] | None) -> tuple[str, ...]:
@@ -255,16 +258,21 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
     )
 
 
-def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: int | str | None) -> Any:
+def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
     return known.activation or final_activation(prepared.network, output, scores)
 
 
-def _mode_run(finished: Run, crops: Run) -> ModeRun:
+def _decided(scores: Tensor, activation: Any) -> Tensor:
+    """The top class of every window; of a single score whether its probability is a half or more."""
+    return scores.argmax(0) if len(scores) > 1 else scores[0] >= (0.5 if activation == "none" else 0.0)
+
+
+def _mode_run(finished: Run, crops: Run, activation: Any) -> ModeRun:
     reference = crops.scores.double()
     difference = float((finished.scores.double() - reference).abs().max())
     flat = reference.flatten(1)
     spread = float((flat.amax(1) - flat.amin(1)).max())
-    same = (finished.scores.argmax(0) == crops.scores.argmax(0)).double().mean()
+    same = (_decided(finished.scores, activation) == _decided(crops.scores, activation)).double().mean()
     return ModeRun(
         mode=finished.plan.mode,
         seconds=finished.seconds,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from everywindow.api import scan
 from everywindow.errors import InputError
+from everywindow.graph import Applied, named_arguments, original
 from everywindow.models import Classifier, as_classifier
 
 
@@ -29,13 +30,16 @@ class DenseInferer:
     def __init__(self, classifier: Classifier | nn.Module, window: Any = None, **options: Any) -> None:
         self.classifier = as_classifier(classifier, window)
         self.options = {"progress": False, **options}
+        self._latest = self.classifier
 
-    def __call__(self, inputs: Tensor, network: nn.Module | None = None) -> Tensor:
+    def __call__(self, inputs: Tensor, network: nn.Module | None = None, *args: Any, **kwargs: Any) -> Tensor:
         """Scores ``[N, K, *counts]`` of normalised images ``[N, C, *size]``, on their device.
 
         Args:
             inputs: the images.
             network: the module to score with; the classifier's own by default.
+            args, kwargs: further arguments of the module's ``forward``, the same for every window and image. MONAI's
+                ``condition`` is not among them: it would be another one for each window.
 
         Raises:
             InputError: not such a batch; otherwise as :func:`everywindow.scan`.
@@ -45,8 +49,25 @@ class DenseInferer:
             raise InputError(
                 "inputs", f"shape {tuple(inputs.shape)} is not [N, C] and {axes} spatial axes", "give a batch"
             )
-        known = self.classifier
-        if network is not None and network is not known.module:
-            known = Classifier(network, known.window, inputs.shape[1])
-        maps = [scan(known, image, **self.options).scores for image in inputs]
+        known = self._known(network, inputs.shape[1], args, kwargs)
+        # Of MONAI's own kind of tensor the plain values.
+        maps = [scan(known, image, **self.options).scores for image in inputs.as_subclass(Tensor)]
         return torch.stack(maps).to(inputs.device)
+
+    def _known(self, network: Any, channels: int, args: Any, kwargs: Any) -> Classifier:
+        """The classifier of a call; that of the call before where only tensors among the arguments are others."""
+        own = self.classifier
+        if network is not None and not isinstance(network, nn.Module):
+            why = f"a {type(network).__name__} does not show its layers"
+            raise InputError("network", why, "give the torch.nn.Module, and its further arguments behind it")
+        if network is None or network in (own.module, original(own.module)):
+            module, given = original(own.module), own.module.arguments() if isinstance(own.module, Applied) else {}
+        else:
+            module, given, own = network, {}, Classifier(network, own.window, channels, mean=None, std=None)
+        if not args and not kwargs:
+            return own
+        constants = {**given, **named_arguments(module, args, kwargs)}
+        latest = self._latest.module
+        if not (isinstance(latest, Applied) and latest.module is module and latest.refill(constants)):
+            self._latest = Classifier(module, own.window, own.channels, constants=constants)
+        return self._latest

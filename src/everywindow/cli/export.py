@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.fx.experimental import _config as symbolic_shapes
 
 from everywindow.errors import ConversionError, DependencyError
-from everywindow.graph import quiet_torch
+from everywindow.graph import leaves, plain_outputs, quiet_torch
 from everywindow.io import atomic_path
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def write_onnx(fcn: FullyConvolutional, path: str) -> None:
     try:
         with quiet_torch(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(_exported(fcn), dynamo=True, verbose=False)
+            names = _output_names(fcn)
+            program = torch.onnx.export(_exported(fcn), dynamo=True, verbose=False, output_names=names)
         assert program is not None
         data = program.model_proto.SerializeToString()
         _check(_runtime(data), fcn, ONNX_EQUAL)
@@ -80,8 +81,8 @@ def _require(package: str) -> None:
         raise DependencyError(package, "not installed, and ONNX needs it", "pip install onnx onnxscript onnxruntime")
 
 
-def _runtime(data: bytes) -> Callable[[Tensor], Tensor]:
-    """The file's scores, by onnxruntime."""
+def _runtime(data: bytes) -> Callable[[Tensor], Any]:
+    """The file's outputs in a row, by onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -89,8 +90,8 @@ def _runtime(data: bytes) -> Callable[[Tensor], Tensor]:
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     (image,) = session.get_inputs()
 
-    def scores(batch: Tensor) -> Tensor:
-        return torch.from_numpy(session.run(None, {image.name: batch.numpy()})[0])
+    def scores(batch: Tensor) -> list[Tensor]:
+        return [torch.from_numpy(made) for made in session.run(None, {image.name: batch.numpy()})]
 
     return scores
 
@@ -104,15 +105,27 @@ def _exported(fcn: FullyConvolutional) -> ExportedProgram:
         return torch.export.export(fcn, (image,), dynamic_shapes=(dynamic,))
 
 
-def _check(written: Callable[[Tensor], Tensor], fcn: FullyConvolutional, tolerance: float | None = None) -> None:
-    """One window, one window along the first axis or the last, and many: all as in the network."""
+def _check(written: Callable[[Tensor], Any], fcn: FullyConvolutional, tolerance: float | None = None) -> None:
+    """All outputs of one window, of one along the first axis or the last, and of many: as in the network."""
     axes = len(fcn.geometry.window)
     for batch, steps in ((1, (0,) * axes), (1, (0,) * (axes - 1) + (4,)), (2, (5,) + (0,) * (axes - 1)), (3, 3)):
         image = _noise(fcn, batch, steps)
         with torch.no_grad():
-            expected = fcn(image)
-            close = None if tolerance is None else tolerance * float(expected.abs().max())
-            torch.testing.assert_close(written(image), expected, atol=close, rtol=None if close is None else 0)
+            made, expected = _tensors(written(image)), _tensors(fcn(image))
+            for one, other in zip(made, expected, strict=True):
+                close = None if tolerance is None else tolerance * float(other.abs().max())
+                torch.testing.assert_close(one, other, atol=close, rtol=None if close is None else 0)
+
+
+def _tensors(outputs: Any) -> list[Tensor]:
+    return [tensor for _, tensor in leaves(plain_outputs(outputs))]
+
+
+def _output_names(fcn: FullyConvolutional) -> list[str]:
+    """The outputs' places, such as aux.1; of a single one its usual name."""
+    with torch.no_grad():
+        names = [name for name, _ in leaves(plain_outputs(fcn(_noise(fcn, batch=1, steps=0))))]
+    return ["scores"] if names == [""] else names
 
 
 def _noise(fcn: FullyConvolutional, batch: int, steps: int | tuple[int, ...]) -> torch.Tensor:

@@ -92,8 +92,10 @@ def info(model_or_result: str, weights: str | None, window: Any, trust: bool, co
 
 
 def _model_record(classifier: Classifier) -> dict[str, Any]:
+    from everywindow.graph import original
+
     record = {
-        "architecture": classifier.architecture or type(classifier.module).__name__,
+        "architecture": classifier.architecture or type(original(classifier.module)).__name__,
         "window": list(classifier.window),
         "channels": classifier.channels,
         "mean": classifier.mean,

@@ -98,7 +98,11 @@ def image_options(command: Command) -> Command:
         click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]"),
         click.option("--scale", type=float, metavar="FACTOR", help="Resize the image first, such as 0.5."),
         click.option("--pad", type=Sizes(), help="Pixels to widen the image by first, on both sides."),
-        click.option("--output", metavar="NAME", help="Which output of a network with several: index or key."),
+        click.option(
+            "--output",
+            metavar="NAME",
+            help="Which output of a network with several: index or key, such as 1, logits or aux.1.",
+        ),
         click.option("--device", metavar="NAME", help="Such as cpu or cuda.  [default: cpu]"),
         click.option("--dtype", metavar="NAME", help="Such as float32 or float64.  [default: the network's]"),
         click.option("--memory", metavar="SIZE", help="Bound for what is held at a time, such as 2GiB."),

@@ -87,8 +87,11 @@ class _Conversion:
             if value is not None:
                 self.emit.layer = self.around.layer = str(node.meta.get("layer", node.name))
                 self._emit(node, value, uses)
-        outputs = {node: self._finish(node) for node in output_nodes(self.network)}
-        self.emit.graph.output(fx.node.map_arg(self.network.outputs, outputs.__getitem__))
+        outputs: dict[Any, Any] = {
+            node: self._finish(node) for node in output_nodes(self.network) if "shape" in node.meta
+        }
+        # What is no tensor has no counterpart; text and numbers stand in no file of a network.
+        self.emit.graph.output(fx.node.map_aggregate(self.network.outputs, lambda item: outputs.get(item)))
         _drop_unused(self.emit.graph)
         return self.emit.graph
 

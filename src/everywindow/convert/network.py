@@ -51,6 +51,9 @@ class FullyConvolutional(nn.Module):
     ``load_state_dict``. A fully connected weight stays ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order
     of the network's flatten), is the kernel of the convolution that it has become.
 
+    Several outputs stay several, in the same tuples, lists and dicts. Named tuples and dataclasses become dicts, and
+    what is no tensor becomes None.
+
     Attributes:
         geometry: window, stride, receptive field and offset of the first window.
         verdict: whether the scores equal the crops', proved from the graph, and the layers that are the reason if not.

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
-from everywindow.engines.output import Output, picked, score_vectors
+from everywindow.engines.output import picked, score_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Setting, Tuner, tuner_for
 from everywindow.geometry import WindowGrid, times
-from everywindow.graph import Network, evaluating
+from everywindow.graph import Network, Output, evaluating
 
 START = 8
 LARGEST = 256

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from everywindow.engines.memory import require_fits
-from everywindow.engines.output import Output, picked, score_vectors
+from everywindow.engines.output import picked, score_vectors
 from everywindow.engines.pages import Kept
 from everywindow.engines.progress import Progress
 from everywindow.geometry import Span, WindowGrid, rectangles, times
@@ -61,7 +61,6 @@ def run_exact(
     grid: WindowGrid,
     batches: Batches,
     *,
-    output: Output = None,
     progress: bool | None = None,
 ) -> Tensor:
     """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``.
@@ -79,7 +78,7 @@ def run_exact(
             own = program.constants(weights)
             for members in _members(program.windows, batches.batch, pixels.device):
                 outputs = program.scored(shared, own, members)
-                vectors = score_vectors(picked(outputs, output), len(members))
+                vectors = score_vectors(picked(outputs), len(members))
                 if scores is None:
                     scores = vectors.new_empty((*grid.counts, vectors.shape[1]))
                 places = [members[:, axis] + first for axis, (first, _) in enumerate(rectangle)]

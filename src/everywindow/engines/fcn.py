@@ -11,10 +11,11 @@ from everywindow.convert import FullyConvolutional, for_inference, reusing_memor
 from everywindow.costing import fcn_macs, fcn_peak_bytes
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
-from everywindow.engines.output import Output, picked, require_vectors
+from everywindow.engines.output import picked, require_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Tuner, tuner_for
 from everywindow.geometry import Seen, Tile, WindowGrid, tiles_within
+from everywindow.graph import Output
 
 
 def run_fcn(
@@ -32,6 +33,7 @@ def run_fcn(
         fcn: the converted network, which shares the weights of ``module``.
         module: the original network, with which measured choices are kept; or the converted one itself.
         limit: bytes that values may take.
+        output: which of several outputs.
 
     Raises:
         InputError: the limit is too small for one window's tile, or the output is no score map.

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from everywindow.engines.output import Output
 from everywindow.engines.prepare import Prepared
 from everywindow.geometry import WindowGrid
+from everywindow.graph import Output
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Job:
         grid: the windows.
         mode: what was asked for.
         limit: bytes that values may take.
-        output: which of several outputs.
+        output: which of the module's several outputs; the graph has that one alone.
         progress: whether to show a bar.
     """
 

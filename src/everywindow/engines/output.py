@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from everywindow.errors import InputError
-
-Output = int | str | None
-"""Which of several outputs: an index, a key, or the first."""
+from everywindow.graph import Output, chosen
 
 
 def picked(outputs: Any, output: Output = None) -> Tensor:
@@ -21,27 +17,10 @@ def picked(outputs: Any, output: Output = None) -> Tensor:
     Raises:
         InputError: no such output, or complex numbers.
     """
-    if isinstance(outputs, torch.Tensor):
-        if output not in (None, 0):
-            raise InputError("output", f"the network has one output, not {output!r}", "leave output= out")
-        if outputs.is_complex():
-            raise InputError("output", "the scores are complex numbers", "let the network put out real ones")
-        return outputs
-    items: list[Any] = list(outputs.values()) if isinstance(outputs, Mapping) else list(outputs)
-    names: list[Any] = list(outputs) if isinstance(outputs, Mapping) else list(range(len(items)))
-    if output is None:
-        found = next((at for at, item in enumerate(items) if item is not None), None)
-    else:
-        found = _place(names, output, isinstance(outputs, Mapping))
-    if found is None or items[found] is None:
-        raise InputError("output", f"{output!r} is none of {names}", "give one of them")
-    return picked(items[found])
-
-
-def _place(names: list[Any], output: int | str, keys: bool) -> int | None:
-    """Where an output stands; keys are told by their text, for a captured graph knows no other ones."""
-    same = [at for at, name in enumerate(names) if (str(name) == str(output) if keys else name == output)]
-    return same[0] if same else None
+    scores: Tensor = chosen(outputs, output)
+    if scores.is_complex():
+        raise InputError("output", "the scores are complex numbers", "let the network put out real ones")
+    return scores
 
 
 def score_vectors(scores: Tensor, batch: int) -> Tensor:

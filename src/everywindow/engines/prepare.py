@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import nn
 from everywindow.convert import FullyConvolutional
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import Reason
-from everywindow.graph import Network, captured, precision, records, using
+from everywindow.graph import Network, captured, copied, precision, records, using
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def prepare(
     original = module if coarser else None
     if wanted != (own_device, own_dtype):
         with using(module):
-            module = copy.deepcopy(module).to(device=wanted[0], dtype=wanted[1])
+            module = copied(module).to(device=wanted[0], dtype=wanted[1])
     started = time.perf_counter()
     try:
         network: Network | None = captured(module, window, channels)

@@ -18,14 +18,13 @@ from everywindow.engines.job import Job
 from everywindow.engines.layers import layer_plans
 from everywindow.engines.measured import remember
 from everywindow.engines.memory import memory_limit
-from everywindow.engines.output import Output
 from everywindow.engines.pages import keep_pages
 from everywindow.engines.plan import Plan
 from everywindow.engines.prepare import Prepared, default_stride, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict, WindowGrid
-from everywindow.graph import evaluating, using
+from everywindow.graph import Output, evaluating, only, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -71,6 +70,9 @@ def run(
     """
     check_mode(mode)
     keep_pages()
+    if prepared.network is not None:
+        with using(prepared.module):
+            prepared = replace(prepared, network=only(prepared.network, output))
     stride = stride or default_stride(prepared, window)
     grid = WindowGrid(tuple(pixels.shape[1:]), window, stride)
     job = Job(
@@ -123,9 +125,11 @@ def _notes(job: Job, choice: Choice, finished: Run) -> tuple[str, ...]:
 def _by_fcn(job: Job, choice: Choice) -> Run:
     fcn = choice.fcn
     assert fcn is not None
-    with evaluating(job.prepared.module):
+    module = job.prepared.module
+    output = job.output if fcn is module else None
+    with evaluating(module):
         scores, tiles, memory_format = run_fcn(
-            fcn, job.prepared.module, job.pixels, limit=job.limit, output=job.output, progress=job.progress
+            fcn, module, job.pixels, limit=job.limit, output=output, progress=job.progress
         )
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
@@ -164,7 +168,7 @@ def _by_exact(job: Job, choice: Choice) -> Run:
         lambda counts: program_for(network, counts, grid.stride, choice.share),
     )
     with evaluating(job.prepared.module):
-        scores = run_exact(network, job.pixels, grid, batches, output=job.output, progress=job.progress)
+        scores = run_exact(network, job.pixels, grid, batches, progress=job.progress)
     macs = {counts: program_macs(program) for counts, program in batches.programs.items()}
     program = batches.largest
     plan = replace(

@@ -145,7 +145,7 @@ def _middle(count: int, side: int) -> Span:
 
 def _tried(job: Job, fcn: FullyConvolutional, tile: Tile, scores: Tensor) -> Difference:
     pixels = job.pixels[(slice(None), *(slice(*span) for span in tile.pixels))]
-    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, limit=job.limit, output=job.output, progress=False)
+    there, _, _ = run_fcn(fcn, job.prepared.module, pixels, limit=job.limit, progress=False)
     here = scores[(slice(None), *(slice(*span) for span in tile.windows))]
     return Difference.of(there[(slice(None), *tile.wanted())].cpu(), here, spread_of(scores))
 

@@ -1,12 +1,14 @@
 """The captured graph of a network and the records of its values."""
 
 from everywindow.graph.activation import Activation, final_activation
+from everywindow.graph.applied import Applied, applied, named_arguments, original
 from everywindow.graph.cache import captured
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
-from everywindow.graph.evaluating import evaluating, precision, using
+from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.network import Network
+from everywindow.graph.outputs import Output, chosen, leaves, plain_outputs
 from everywindow.graph.plain import decode, encode
 from everywindow.graph.quiet import quiet_torch
 from everywindow.graph.records import (
@@ -19,15 +21,21 @@ from everywindow.graph.records import (
     records,
     refresh,
 )
+from everywindow.graph.selected import only
 
 __all__ = [
     "VIEWS",
     "Activation",
+    "Applied",
     "GraphNetwork",
     "Network",
+    "Output",
     "Records",
+    "applied",
     "capture",
     "captured",
+    "chosen",
+    "copied",
     "decode",
     "encode",
     "evaluated",
@@ -35,10 +43,15 @@ __all__ = [
     "final_activation",
     "gathered_inputs",
     "last_uses",
+    "leaves",
+    "named_arguments",
     "needed_for",
     "needed_nodes",
     "one_pass_records",
+    "only",
+    "original",
     "output_nodes",
+    "plain_outputs",
     "precision",
     "quiet_torch",
     "records",

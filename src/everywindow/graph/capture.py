@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -16,7 +15,9 @@ from torch.utils import _pytree as pytree
 
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import times
-from everywindow.graph.evaluating import evaluating, precision
+from everywindow.graph.applied import INSIDE, Applied, original
+from everywindow.graph.beside import settle_constants
+from everywindow.graph.evaluating import copied, evaluating, precision
 from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
 from everywindow.graph.functionalise import functionalise
@@ -47,12 +48,15 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
     if isinstance(module, GraphNetwork):
         _check_fits(module.network, window, channels)
         return module.network
-    program = _exported(module, window, channels)
-    _refuse_mutated_buffers(type(module).__name__, program)
-    network = _network(program, module, window, channels)
+    call = module if isinstance(module, Applied) else Applied(module)
+    program = _exported(call, window, channels)
+    _refuse_mutated_buffers(type(original(module)).__name__, program)
+    network = _network(program, call, window, channels)
     record_shapes(network.graph, network.state, window, channels)
+    if settle_constants(network.graph):
+        record_shapes(network.graph, network.state, window, channels)
     drop_expansions(network.graph)
-    _mark_cumulative_norms(network.graph, module)
+    _mark_cumulative_norms(network.graph, original(module))
     records(network)
     check_faithful(network, module)
     return network
@@ -70,7 +74,7 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
             node.meta["cumulative"] = True
 
 
-def _exported(module: nn.Module, window: tuple[int, ...], channels: int) -> ExportedProgram:
+def _exported(module: Applied, window: tuple[int, ...], channels: int) -> ExportedProgram:
     dtype, device = precision(module, window, channels)
     # Tensors made in inference mode cannot be exported, and none must be made while this runs.
     with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
@@ -99,7 +103,7 @@ def _example(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -
 def _ordinary(module: nn.Module) -> nn.Module:
     """The module, or a copy with ordinary tensors where some were made in inference mode."""
     tensors = (*module.parameters(), *module.buffers())
-    return deepcopy(module) if any(tensor.is_inference() for tensor in tensors) else module
+    return copied(module) if any(tensor.is_inference() for tensor in tensors) else module
 
 
 def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> None:
@@ -113,7 +117,7 @@ def _check_fits(network: Network, window: tuple[int, ...], channels: int) -> Non
 
 def _refuse_mutated_buffers(name: str, program: ExportedProgram) -> None:
     kinds = (OutputKind.BUFFER_MUTATION, OutputKind.PARAMETER_MUTATION)
-    changed = [spec.target for spec in program.graph_signature.output_specs if spec.kind in kinds]
+    changed = [_own_name(str(spec.target)) for spec in program.graph_signature.output_specs if spec.kind in kinds]
     if changed:
         raise IndependenceError(
             name,
@@ -122,11 +126,16 @@ def _refuse_mutated_buffers(name: str, program: ExportedProgram) -> None:
         )
 
 
-def _network(program: ExportedProgram, module: nn.Module, window: tuple[int, ...], channels: int) -> Network:
+def _own_name(name: str) -> str:
+    """The name of a weight in the original."""
+    return name.removeprefix(INSIDE)
+
+
+def _network(program: ExportedProgram, module: Applied, window: tuple[int, ...], channels: int) -> Network:
     """The exported graph with weights read by name in place of inputs, and layer names."""
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     found: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
-    tensors = {name: own.get(name, tensor) for name, tensor in found.items()}
+    tensors = {_own_name(name): own.get(name, tensor) for name, tensor in found.items()}
     canonical = _canonical_names(tensors)
     inputs = {spec.arg.name: spec for spec in program.graph_signature.input_specs if hasattr(spec.arg, "name")}
     graph = fx.Graph()
@@ -164,26 +173,17 @@ def _input(graph: fx.Graph, node: fx.Node, spec: Any, canonical: Mapping[str, st
         copy.meta = {"layer": "image"}
         return copy
     # The name is not yet an attribute of anything: the state travels beside the graph.
-    copy = graph.create_node("get_attr", canonical[spec.target], name=node.name)
-    copy.meta = {"layer": spec.target}
+    copy = graph.create_node("get_attr", canonical[_own_name(spec.target)], name=node.name)
+    copy.meta = {"layer": _own_name(spec.target)}
     return copy
 
 
 def _output_structure(program: ExportedProgram, copies: Mapping[fx.Node, fx.Node]) -> Any:
-    """The outputs nested as the module returns them, in plain tuples, lists and dicts."""
+    """The outputs nested as the module returns them, in tuples, lists and dicts."""
     specs = program.graph_signature.output_specs
     leaves = next(node for node in program.graph.nodes if node.op == "output").args[0]
     users = [leaf for leaf, spec in zip(leaves, specs, strict=True) if spec.kind == OutputKind.USER_OUTPUT]
-    nested = pytree.tree_unflatten([copies.get(leaf, leaf) for leaf in users], program.call_spec.out_spec)
-    return _plain(nested)
-
-
-def _plain(nested: Any) -> Any:
-    if isinstance(nested, Mapping):
-        return {str(key): _plain(item) for key, item in nested.items() if item is not None}
-    if isinstance(nested, tuple | list):
-        return tuple(_plain(item) for item in nested)
-    return nested
+    return pytree.tree_unflatten([copies.get(leaf, leaf) for leaf in users], program.call_spec.out_spec)
 
 
 def _drop_unused(graph: fx.Graph) -> None:

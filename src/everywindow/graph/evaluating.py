@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch import nn
@@ -39,6 +40,12 @@ def using(module: nn.Module) -> Iterator[None]:
                 if times:
                     _HELD[id(part)] = (me, times)
             _FREED.notify_all()
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A deep copy; a trainer that the module is attached to (Lightning's) is not copied, for it holds far more."""
+    attached = [vars(part).get(name) for part in module.modules() for name in ("_trainer", "_fabric")]
+    return deepcopy(module, {id(one): one for one in attached if one is not None})
 
 
 @contextmanager

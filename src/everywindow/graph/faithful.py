@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from everywindow.errors import CaptureError
+from everywindow.graph.applied import original
 from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.module import run
 from everywindow.graph.network import Network
+from everywindow.graph.outputs import leaves, plain_outputs
 from everywindow.graph.records import output_nodes, records
 
 CLOSE = {torch.float64: 1e-7, torch.float32: 1e-3}
@@ -49,7 +50,7 @@ def check_faithful(network: Network, module: nn.Module) -> None:
             row = None if index in fixed else item
             if index >= len(alone) or not _alike(scores, alone[index], row, CLOSE.get(noise.dtype, COARSE)):
                 raise CaptureError(
-                    type(module).__name__,
+                    type(original(module)).__name__,
                     "its captured graph gives other scores than the module does for a single window",
                     "check code that depends on the size of the batch",
                 )
@@ -107,9 +108,7 @@ def _without_image(network: Network) -> set[int]:
 
 
 def _tensors(outputs: Any) -> list[Tensor]:
-    if hasattr(outputs, "values") and not isinstance(outputs, Tensor | dict):
-        outputs = dict(outputs)
-    return [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    return [leaf for _, leaf in leaves(plain_outputs(outputs))]
 
 
 def _alike(scores: Tensor, alone: Tensor, item: int | None, tolerance: float) -> bool:

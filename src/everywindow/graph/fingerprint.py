@@ -97,6 +97,8 @@ class _Reader:
             return self._callable(value, depth)
         if isinstance(value, tuple | list | deque | set | frozenset | dict):
             return (id(value), len(value)) if len(value) > LONG else self._several(value, depth - 1)
+        if depth == 1:  # the dict made here would be told by an identity that it has by chance
+            return id(value)
         inside = {name: getattr(value, name, None) for name in getattr(type(value), "__slots__", ())}
         inside |= getattr(value, "__dict__", {})
         return id(value), self.value(inside, depth - 1)

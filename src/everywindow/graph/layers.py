@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import fx
 
+from everywindow.graph.applied import INSIDE
+
 
 def layer_name(node: fx.Node) -> str:
     """The path of the module that a captured operation belongs to (``features.24``).
@@ -16,6 +18,7 @@ def layer_name(node: fx.Node) -> str:
     path, kind = stack[-1]
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
     path = str(path).removeprefix("L['self'].").removeprefix("L['self']")
+    path = f"{path}.".removeprefix(INSIDE).removesuffix(".")  # as in the original
     if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
         return path
     return f"{_operation(node)} (in {path or 'forward'})"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from everywindow.errors import CaptureError, EverywindowError, InputError
 from everywindow.geometry import times
+from everywindow.graph.applied import lacking_arguments, original
 
 LONGEST = 120
 """Characters of a message of torch's, or of a line of code, that are passed on."""
@@ -26,9 +27,13 @@ def refusal(module: nn.Module, image: Tensor, error: Exception) -> EverywindowEr
 
     An ``InputError`` where the module itself takes no such window: nothing can score it then.
     """
-    name = type(module).__name__
+    name = type(original(module)).__name__
     window = times(tuple(image.shape[1:]))
     misfit = _misfit(module, image)
+    lacking = lacking_arguments(module)
+    if misfit is not None and lacking:
+        remedy = f"give it for all windows: Classifier(..., constants={{{lacking[0]!r}: ...}})"
+        return InputError("forward()", f"{name} takes {' and '.join(lacking)} beside the image", remedy)
     if misfit is not None:
         return InputError("window", f"{name} does not take a window of {window} ({misfit})", _CHECK)
     return CaptureError(name, _why(error, window), "scan() runs such a network on one window at a time")

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from everywindow.errors import EverywindowError, InputError, ModelError, TrustError
-from everywindow.graph import GraphNetwork, Network, capture, decode, encode, evaluating
+from everywindow.graph import GraphNetwork, Network, capture, chosen, decode, encode, evaluating, leaves, plain_outputs
 from everywindow.io import atomic_path
 from everywindow.models.classifier import Classifier
 from everywindow.models.config import FORMAT, VERSION, Config, parse, read_json
@@ -134,9 +134,8 @@ def _scores(module: nn.Module, classifier: Classifier) -> torch.Tensor:
     noise = torch.rand((1, classifier.channels, *classifier.window), generator=torch.Generator().manual_seed(0))
     with evaluating(module), torch.no_grad():
         result = module(noise.to(like))
-    while not isinstance(result, torch.Tensor):
-        result = next(iter(result.values() if isinstance(result, Mapping) else result))
-    return result
+    scores: torch.Tensor = chosen(result)
+    return scores
 
 
 # Reading
@@ -214,8 +213,6 @@ def _check_agreement(network: Network, config: Config, folder: Path) -> None:
 
 def _number_of_outputs(network: Network) -> int | None:
     """Length of the first output's second axis; None where there is no telling."""
-    first: Any = network.outputs
-    while isinstance(first, (tuple, list, dict)) and first:
-        first = next(iter(first.values() if isinstance(first, dict) else first))
+    first = next((leaf for _, leaf in leaves(plain_outputs(network.outputs))), None)
     shape = getattr(first, "meta", {}).get("shape", ())
     return shape[1] if isinstance(shape, tuple) and len(shape) > 1 else None

@@ -6,18 +6,22 @@ import dataclasses
 import math
 import operator
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
 from everywindow.errors import InputError
-from everywindow.graph import GraphNetwork
+from everywindow.graph import Applied, GraphNetwork, applied, original
+from everywindow.models.told import Told, is_converted, told
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 FARTHEST = 2.0
 """A mean or deviation beyond this is not in units of 0 to 1."""
+
+TOLD: Any = "told"
+"""In the place of a value: as the module tells it, if it is of a library whose modules do."""
 
 _CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
@@ -27,16 +31,21 @@ class Classifier:
     """A trained classifier.
 
     Attributes:
-        module: takes images ``[N, channels, *window]``.
+        module: takes images ``[N, channels, *window]``; the scores may be one of several outputs.
         window: the input size that it was trained for, in pixels per axis. One number stands for all
-            axes; how many there are is then seen from the module's first convolution.
+            axes; how many there are is then seen from the module's first convolution. A timm network brings it (and
+            channels, mean, std and names, each of which may be given instead), a classifier of transformers where
+            its configuration has ``image_size`` (and channels and names).
         channels: channels of the input; where they are not given, those of the module's first convolution; without
             one, as many as ``mean`` or ``std`` has numbers, or 3.
         mean, std: what the input is normalised with, one number per channel in units of 0 to 1; both None for
-            no normalisation. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
+            no normalisation, also of a timm network. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
         classes: names of the classes, in the order of the output.
         activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
             (they are probabilities, or not meant to be any); None to see it from the network's end.
+        constants: further arguments of the module's ``forward`` beside the image, by name, the same for every window.
+            Tensors follow to the module's device and dtype; those of a first dimension of 1 hold for any number of
+            windows. They become part of ``module``, which then takes images alone (the one given is its ``.module``).
         architecture: the network's name in a library (``"torchvision:vgg16"``).
         spacing_um_px: micrometres per pixel that it was trained at.
 
@@ -45,6 +54,12 @@ class Classifier:
 
     >>> Classifier(nn.Conv2d(1, 2, 5), window=5, channels=1, mean=[0.5], std=[0.2], classes=["no", "yes"])
     Classifier(Conv2d, window=(5, 5), channels=1, classes=('no', 'yes'))
+
+    >>> class Scaled(nn.Conv2d):
+    ...     def forward(self, image, gain):
+    ...         return super().forward(image) * gain
+    >>> Classifier(Scaled(1, 2, 5), window=5, constants={"gain": 3.0})
+    Classifier(Scaled, window=(5, 5), channels=1, classes=None)
     """
 
     module: nn.Module
@@ -60,36 +75,43 @@ class Classifier:
     def __init__(
         self,
         module: nn.Module,
-        window: int | Sequence[int],
+        window: int | Sequence[int] | None = None,
         channels: int | None = None,
-        mean: float | Iterable[float] | None = None,
-        std: float | Iterable[float] | None = None,
-        classes: Sequence[str] | None = None,
+        mean: float | Iterable[float] | None = TOLD,
+        std: float | Iterable[float] | None = TOLD,
+        classes: Sequence[str] | None = TOLD,
         activation: str | None = None,
         architecture: str | None = None,
         spacing_um_px: float | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
-        channels = _positive(_told_channels(module, mean, std) if channels is None else channels, "channels")
+        known = told(original(module))
+        if channels is None:
+            channels = known.channels or _seen_channels(module, mean, std)
+        channels = _positive(channels, "channels")
+        mean, std = _normalisation(mean, std, known, channels)
         self._set("module", module)
-        self._set("window", _window(window, module))
+        self._set("window", _window(known.window if window is None else window, module))
         self._set("channels", channels)
         self._set("mean", _in_units(_per_channel(mean, channels, "mean"), "mean"))
         self._set("std", _in_units(_spread(std, channels), "std"))
         _check_pair(self.mean, self.std)
-        self._set("classes", _classes(classes))
-        self._set("activation", _activation(activation))
+        self._set("classes", known.classes if classes is TOLD else _classes(classes))
+        self._set("activation", _activation(activation) or known.activation)
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
         _check_graph(self)
+        if constants:
+            self._set("module", _with_constants(self, constants))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         names = self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
-        kind = self.architecture or type(self.module).__name__
+        kind = self.architecture or type(original(self.module)).__name__
         return f"Classifier({kind}, window={self.window}, channels={self.channels}, classes={names})"
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -117,6 +139,8 @@ def as_classifier(
     Classifier(Conv1d, window=(8,), channels=2, classes=None)
     """
     if isinstance(classifier, Classifier):
+        if isinstance(classifier.module, Applied):
+            classifier.module.follow()  # weights may have been moved since
         new: dict[str, Any] = {"window": window, "channels": channels}
         given = {name: value for name, value in new.items() if value is not None}
         return dataclasses.replace(classifier, **given) if given else classifier
@@ -125,15 +149,22 @@ def as_classifier(
         raise InputError("classifier", why, "give a Classifier, a torch.nn.Module, or everywindow.load(name)")
     if isinstance(classifier, GraphNetwork):
         window = window or classifier.network.window
-    if window is None:
-        raise InputError("window", "a bare module does not say it", "give window=, such as window=224")
     return Classifier(classifier, window, channels)
+
+
+def _with_constants(known: Classifier, constants: Mapping[str, Any]) -> Applied:
+    if isinstance(known.module, GraphNetwork):
+        raise InputError("constants", "a network of a bundle takes images alone", "give them before it is saved")
+    return applied(original(known.module), constants, known.window, known.channels)
 
 
 def spatial_axes(module: nn.Module) -> int:
     """Number of spatial axes of a module's input, from its first convolution; 2 where it has none."""
     if isinstance(module, GraphNetwork):
         return len(module.network.window)
+    known = told(module).window
+    if known is not None:
+        return len(known)
     first = _first_convolution(module)
     return 2 if first is None else next(axes for kind, axes in _CONVOLUTIONS.items() if isinstance(first, kind))
 
@@ -142,8 +173,8 @@ def _first_convolution(module: nn.Module) -> nn.Module | None:
     return next((child for child in module.modules() if isinstance(child, tuple(_CONVOLUTIONS))), None)
 
 
-def _told_channels(module: nn.Module, *normalisation: Any) -> int:
-    """Channels of the input as the module tells them, or else what was given for each channel."""
+def _seen_channels(module: nn.Module, *normalisation: Any) -> int:
+    """Channels of the input as the first convolution has them, or else what was given for each channel."""
     if isinstance(module, GraphNetwork):
         return module.network.channels
     first = int(getattr(_first_convolution(module), "in_channels", 0))
@@ -151,7 +182,16 @@ def _told_channels(module: nn.Module, *normalisation: Any) -> int:
     return first or next(filter(None, lengths), 3)
 
 
+def _normalisation(mean: Any, std: Any, known: Told, channels: int) -> tuple[Any, Any]:
+    """What is given, else what the module tells for these channels."""
+    if mean is TOLD and std is TOLD and known.mean is not None and len(known.mean) == channels:
+        return known.mean, known.std
+    return None if mean is TOLD else mean, None if std is TOLD else std
+
+
 def _window(window: Any, module: nn.Module) -> tuple[int, ...]:
+    if window is None:
+        raise InputError("window", "the module does not say it", "give window=, such as window=224")
     try:
         sizes = tuple(window)
     except TypeError:
@@ -226,11 +266,14 @@ def _activation(activation: Any) -> str | None:
 
 
 def _check_graph(classifier: Classifier) -> None:
-    """A graph is of one window."""
-    if not isinstance(classifier.module, GraphNetwork):
+    """A graph is of one window, and so is a converted network."""
+    module: Any = classifier.module
+    if isinstance(module, GraphNetwork):
+        what, made = "the graph was captured", {"window": module.network.window, "channels": module.network.channels}
+    elif is_converted(module):
+        what, made = "the network was converted", {"window": module.geometry.window, "channels": module.channels}
+    else:
         return
-    network = classifier.module.network
-    for name in ("window", "channels"):
-        wanted, captured = getattr(classifier, name), getattr(network, name)
-        if wanted != captured:
-            raise InputError(name, f"{wanted} is not what the graph was captured for", f"give {captured}")
+    for name, value in made.items():
+        if getattr(classifier, name) != value:
+            raise InputError(name, f"{getattr(classifier, name)} is not what {what} for", f"give {value}")

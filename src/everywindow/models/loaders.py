@@ -22,6 +22,7 @@ from torch.export import ExportedProgram
 from everywindow.errors import EverywindowError, ModelError, TrustError
 from everywindow.models.bundle import CONFIG, load_bundle
 from everywindow.models.classifier import Classifier, as_classifier
+from everywindow.models.told import told
 from everywindow.models.weights import fit, read_weights, refuse_pickle
 from everywindow.models.zoo import LIBRARIES, build, close_matches, is_architecture
 
@@ -133,7 +134,7 @@ def _from_function(name: str, weights: PathLike | None, trust: bool, window: Any
     if not isinstance(made, (Classifier, nn.Module)):
         why = f"returned a {type(made).__name__}"
         raise ModelError(name, why, "return a torch.nn.Module or an everywindow.Classifier")
-    if isinstance(made, nn.Module) and window is None:
+    if isinstance(made, nn.Module) and window is None and told(made).window is None:
         why = "gives a bare module, which does not say its window"
         raise ModelError(name, why, "give it as an everywindow.Classifier(module, window=...), or give window=")
     classifier = as_classifier(made, window)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from everywindow.errors import DependencyError, ModelError
+from everywindow.models.told import told
 from everywindow.models.weights import fit, misfits
 
 LIBRARIES = ("torchvision", "timm")
@@ -147,13 +148,11 @@ def _timm(name: str, num_classes: int | None, weights: Mapping[str, torch.Tensor
         raise _unknown(f"timm:{name}", close_matches(f"timm:{name}"))
     options = {"num_classes": num_classes} if num_classes else {}
     module = timm.create_model(name, pretrained=False, **options)
-    config = timm.data.resolve_model_data_config(module)
-    channels, *window = config["input_size"]
-    return Found(module, tuple(window), channels, _numbers(config["mean"]), _numbers(config["std"]))
-
-
-def _numbers(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    known = told(module)
+    assert known.window is not None
+    assert known.channels is not None
+    names = None if weights is None else known.classes
+    return Found(module, known.window, known.channels, known.mean, known.std, names)
 
 
 def _other_head(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> int | None:

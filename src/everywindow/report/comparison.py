@@ -20,7 +20,8 @@ class ModeRun:
         max_difference: largest difference of a score from the crops.
         relative_difference: the same, relative to the spread of the crops: the largest difference, over the
             classes, between two windows' scores.
-        agreement: share of windows, 0 to 1, with the same top class as the crops.
+        agreement: share of windows, 0 to 1, with the same top class as the crops; of a single score, on the
+            same side of a half.
     """
 
     mode: str
