@@ -24,8 +24,8 @@ import torch
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from benchmarks import zoo
 from benchmarks.section import with_section
+from benchmarks.zoo import kept as zoo
 from exact_law import Tally, check_network
 from random_networks import Example, networks
 

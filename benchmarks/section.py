@@ -1,29 +1,36 @@
-"""A marked part of a page, which one command writes and another leaves alone."""
+"""A marked part of a page, which one command writes and others leave alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-BEGIN, END = "<!-- make laws -->\n", "<!-- end of make laws -->\n"
+LAWS = "make laws"
+"""The part that is written by that command."""
 
 
-def section_of(page: str) -> str:
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+
+
+def section_of(page: str, name: str = LAWS) -> str:
     """The marked part, marks included; empty where there is none.
 
-    >>> section_of("a\\n" + BEGIN + "b\\n" + END)
-    '<!-- make laws -->\\nb\\n<!-- end of make laws -->\\n'
+    >>> section_of("a\\n<!-- x -->\\nb\\n<!-- end of x -->\\n", "x")
+    '<!-- x -->\\nb\\n<!-- end of x -->\\n'
     """
-    start, stop = page.find(BEGIN), page.find(END)
-    return page[start : stop + len(END)] if 0 <= start < stop else ""
+    begin, end = _marks(name)
+    start, stop = page.find(begin), page.find(end)
+    return page[start : stop + len(end)] if 0 <= start < stop else ""
 
 
-def with_section(page: str, text: str) -> str:
+def with_section(page: str, text: str, name: str = LAWS) -> str:
     """The page with another marked part, at its end where it had none.
 
     >>> with_section("a\\n", "b\\n") == with_section(with_section("a\\n", "c\\n"), "b\\n")
     True
     """
-    section, old = f"{BEGIN}{text}{END}", section_of(page)
+    begin, end = _marks(name)
+    section, old = f"{begin}{text}{end}", section_of(page, name)
     return page.replace(old, section) if old else f"{page.rstrip()}\n\n{section}"
 
 

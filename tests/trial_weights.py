@@ -16,7 +16,7 @@ from torch import Tensor, nn
 LEAST_SPREAD = 1e-2
 """Spread between windows that a comparison needs, relative to the largest score."""
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def noise(shape: Sequence[int], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -56,7 +56,7 @@ def redraw(module: nn.Module, seed: int) -> None:
 @torch.no_grad()
 def calibrate(module: nn.Module, images: Tensor) -> None:
     """Let every BatchNorm layer take its mean and variance from a batch of images."""
-    norms = [layer for layer in module.modules() if isinstance(layer, _BATCH_NORMS)]
+    norms = [layer for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
     if not norms:
         return
     module.eval()
@@ -73,15 +73,21 @@ def calibrate(module: nn.Module, images: Tensor) -> None:
 
 @torch.no_grad()
 def with_trial_weights(
-    module: nn.Module, channels: int, window: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float64
+    module: nn.Module,
+    channels: int,
+    window: Sequence[int],
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    most: int = 96,
 ) -> nn.Module:
     """The module in eval mode, with weights that tell windows apart.
 
     Small windows end in few positions: statistics of too few values make a deep network tell apart even roundings.
+    So BatchNorm takes its statistics from as many windows as it needs, and from ``most`` at most.
     """
     module.to(dtype).eval()
     redraw(module, seed)
-    images = max(8, min(96, 400_000 // prod(window)))
+    images = max(8, min(most, 400_000 // prod(window)))
     calibrate(module, noise((images, channels, *window), seed + 1, dtype))
     return module
 
@@ -116,7 +122,7 @@ def positive_twin(module: nn.Module, seed: int = 0) -> nn.Module:
             values *= 0.1
         parameter.copy_(values.to(parameter.dtype))
     for layer in module.modules():
-        if isinstance(layer, _BATCH_NORMS):
+        if isinstance(layer, BATCH_NORMS):
             layer.reset_running_stats()
     return module
 

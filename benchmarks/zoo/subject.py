@@ -1,0 +1,86 @@
+"""A network that is ready to be tried: captured, with weights that tell windows apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import nn
+
+import everywindow as ew
+from benchmarks.zoo.networks import CHANNELS
+from benchmarks.zoo.row import STEADY, Row
+from everywindow.costing import crops_macs
+from everywindow.engines.prepare import Prepared, default_stride, prepare
+from everywindow.geometry import WindowGrid
+from trial_weights import BATCH_NORMS, amplification, calibrate, noise, with_trial_weights
+
+_Plan = TypeVar("_Plan")
+
+IMAGES = {0: (96, 12), 3 * 10**8: (24, 6), 10**9: (16, 3)}
+"""Windows from which norms take their statistics, at most, and on which is tried how far roundings are amplified; by
+the mult-adds of a window."""
+
+QUIET = 1000
+"""How much further below the limit a network must stay on some windows to be left as it is: others may amplify more."""
+
+DAMPED = 0.3
+"""What the scales of norms are multiplied with where it does not: less of each block adds up to more."""
+
+
+class Subject(NamedTuple):
+    """A network with weights, as it is tried.
+
+    Attributes:
+        macs: mult-adds of a window; 0 where the network cannot be captured.
+        amplified: how far roundings were amplified.
+    """
+
+    row: Row
+    module: nn.Module
+    window: int
+    prepared: Prepared
+    stride: int
+    macs: int
+    amplified: float
+
+    @property
+    def classifier(self) -> ew.Classifier:
+        return ew.Classifier(self.module, self.window, CHANNELS)
+
+
+def made_ready(row: Row, module: nn.Module) -> Subject:
+    """The network with weights that tell windows apart, and do not amplify roundings where that can be had."""
+    window = row.window
+    macs = _window_macs(prepare(module, (window, window), CHANNELS), window)
+    calibrated, tried = by_macs(IMAGES, macs) if row.library == "timm" else IMAGES[0]
+    with_trial_weights(module, CHANNELS, (window, window), seed=1, most=calibrated)
+    images = noise((tried, CHANNELS, window, window), 9)
+    amplified = amplification(module, images)
+    if amplified > STEADY / QUIET:
+        _quieten(module, window, min(32, calibrated))
+        amplified = amplification(module, images)
+    prepared = prepare(module, (window, window), CHANNELS)
+    return Subject(row, module, window, prepared, default_stride(prepared, (window, window))[0], macs, amplified)
+
+
+def _quieten(module: nn.Module, window: int, images: int) -> None:
+    """Damp the norms of a network that amplifies roundings, as the deepest with squeeze-and-excitation do, and the
+    numbers that scale whole blocks of those without norms."""
+    norms = [layer.weight for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
+    with torch.no_grad():
+        for scale in (*norms, *(parameter for parameter in module.parameters() if parameter.ndim == 0)):
+            scale.mul_(DAMPED)
+    calibrate(module, noise((images, CHANNELS, window, window), 2))
+
+
+def _window_macs(prepared: Prepared, window: int) -> int:
+    if prepared.network is None:
+        return 0
+    return crops_macs(prepared.network, WindowGrid((window,) * 2, (window,) * 2, (window,) * 2))
+
+
+def by_macs(plans: Mapping[int, _Plan], macs: int) -> _Plan:
+    """The plan for a network of so many mult-adds."""
+    return next(plan for least, plan in reversed(list(plans.items())) if macs >= least)
