@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, fully_convolutional
+from everywindow.convert import FullyConvolutional, fully_convolutional, in_modes_of
 from everywindow.costing import Cost, cost_table
 from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
-from everywindow.graph import Output, captured, final_activation
+from everywindow.graph import Output, captured, final_activation, original
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
@@ -36,7 +36,7 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``.
+        ``geometry`` and ``verdict``. It is in training mode where the module is.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -50,7 +50,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return fully_convolutional(network, steps)
+    return in_modes_of(original(known.module), fully_convolutional(network, steps))
 
 
 def scan(

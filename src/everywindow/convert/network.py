@@ -159,6 +159,15 @@ def _compiled(graph: fx.Graph) -> Any:
     return scope["forward"]
 
 
+def in_modes_of(original: nn.Module, fcn: FullyConvolutional) -> FullyConvolutional:
+    """The converted network in training or evaluation mode as the original is, layer by layer."""
+    fcn.train(original.training)
+    known = dict(original.named_modules())
+    for path, child in fcn.named_modules():
+        child.training = known[path].training if path in known else child.training
+    return fcn
+
+
 def _put_module(root: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, leaf = path.rpartition(".")
     _container(root, parent)._modules[leaf] = module
