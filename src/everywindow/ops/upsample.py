@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache, reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -22,7 +23,7 @@ SCALES = ("scales", "scales_d", "scales_h", "scales_w")
 
 
 class DepthToSpace(Opaque):
-    """``pixel_shuffle``: groups of features become positions between positions. Nothing is shared behind it."""
+    """``pixel_shuffle``: groups of features become positions between positions."""
 
     targets = overloads("pixel_shuffle.default")
     own_dims = 3
@@ -47,6 +48,19 @@ class DepthToSpace(Opaque):
         value = self.infer(call)
         assert isinstance(value, Value)
         return replace(mapped, node=emit.call(call.target, mapped.node, factor), value=value, extents=tuple(extents))
+
+    def share(self, call: Call, places: Places, after: Value) -> Step:
+        """The call as it stands, where the positions made of one lie in its place."""
+        source, factor = call.inputs[0], call["upscale_factor"]
+        for coarse, finer in zip(places.rows(call.value(source)), places.rows(after), strict=True):
+            made = coarse.table[:, :, None] * factor + np.arange(factor)
+            if not np.array_equal(made.reshape(finer.table.shape), finer.table):
+                raise NotShared("what windows share lies in other places than before")
+
+        def run(environment: Environment) -> Any:
+            return call.target(environment[source], factor)
+
+        return Step(run)
 
 
 def _on_map(value: Value) -> bool:
