@@ -135,7 +135,8 @@ class _Conversion:
         lengths, extents = sizes(mapped)
         features = per_item(call.shape) // prod(length for length in lengths if length is not None)
         alias = node.op == "call_function" and not is_fresh(node.target)
-        return MapSize(str(node.meta["layer"]), features, lengths, extents, macs, last_use, alias)
+        read = sizes(self.emit.mapped(call.inputs[0])) if macs and rule is not None and rule.macs_by_input else None
+        return MapSize(str(node.meta["layer"]), features, lengths, extents, macs, last_use, alias, read)
 
     def _convert(self, node: fx.Node, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         if node.op == "placeholder":

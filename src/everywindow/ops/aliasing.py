@@ -25,6 +25,9 @@ _FRESH = frozenset(
         "conv1d",
         "conv2d",
         "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
         "group_norm",
         "hardswish",
         "instance_norm",
@@ -38,6 +41,15 @@ _FRESH = frozenset(
         "prelu",
         "scaled_dot_product_attention",
         "softmax",
+        "upsample_bilinear2d",
+        "upsample_linear1d",
+        "upsample_nearest1d",
+        "upsample_nearest2d",
+        "upsample_nearest3d",
+        "upsample_trilinear3d",
+        "_upsample_nearest_exact1d",
+        "_upsample_nearest_exact2d",
+        "_upsample_nearest_exact3d",
     ]
 )
 """Composite operations whose result never shares memory with their input."""

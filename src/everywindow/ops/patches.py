@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space
+from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space, space_axes
 from everywindow.kernels import every
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import rearrangement
@@ -152,22 +152,34 @@ def _to_depth(patches: Tensor) -> Tensor:
     return patches.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
 
 
-def taken_apart(layout: Layout, before: Sequence[int], after: Sequence[int]) -> dict[int, int] | None:
+MOST_INSIDE = 4
+"""Positions along an axis of a patch inside a network; larger ones are the windows of some attention, and to share them
+would ask for strides that are multiples of theirs."""
+
+
+def taken_apart(value: Value, before: Sequence[int], after: Sequence[int]) -> dict[int, int] | None:
     """For a reshape that cuts axes into patches and nothing else: the sizes of patches, per dimension of the input.
 
     ``before`` and ``after`` are the shapes.
     """
+    layout = value.layout
+    jumps = {dim: value.axis(space_axes((layout[dim],))[0]).jump for dim in range(len(layout)) if is_space(layout[dim])}
     sizes: dict[int, int] = {}
     at = 0
     for dim, size in enumerate(before):
         if tuple(after[at : at + 1]) == (size,):
             at += 1
-        elif is_space(layout[dim]) and len(after) > at + 1 and prod(after[at : at + 2]) == size:
+        elif _cuts_axis(size, after[at : at + 2], jumps.get(dim)):
             sizes[dim] = after[at + 1]
             at += 2
         else:
             return None
     return sizes if at == len(after) else None
+
+
+def _cuts_axis(size: int, parts: Sequence[int], jump: int | None) -> bool:
+    """Whether two sizes are patches along a spatial axis, whose positions lie ``jump`` pixels apart, and inside them."""
+    return jump is not None and len(parts) == 2 and prod(parts) == size and (jump == 1 or parts[1] <= MOST_INSIDE)
 
 
 def positions_together(x: Tensor, amounts: Sequence[Sequence[int]]) -> Tensor:

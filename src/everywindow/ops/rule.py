@@ -138,6 +138,8 @@ class Rule:
     targets: tuple[Any, ...] = ()
     passes_on = False
     """Whether :meth:`share` may give its input's own memory."""
+    macs_by_input = False
+    """Whether mult-adds go by the positions of the input, not of the output."""
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         """The records of the output.

@@ -65,7 +65,7 @@ class Reshape(Rule):
 def _cuts(call: Call) -> Ops:
     """The patches that the reshape cuts axes into, where it does."""
     source = call.inputs[0]
-    return whole_patches(taken_apart(call.value(source).layout, shape_of(source), call.shape) or {})
+    return whole_patches(taken_apart(call.value(source), shape_of(source), call.shape) or {})
 
 
 def _behind_positions(plain: Value, cuts: Ops) -> Value:

@@ -23,6 +23,7 @@ class TransposedConvolution(Opaque):
     """Shared as a convolution of stuffed positions; one pass runs the call itself on the map."""
 
     targets = overloads("conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input")
+    macs_by_input = True
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         call.require_constant("weight", "bias")

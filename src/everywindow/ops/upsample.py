@@ -204,11 +204,11 @@ def require_undilated(call: Call, mapped: Mapped, dim: int) -> int:
         NotShared: they are not: at one place of a finer map windows would have different values.
     """
     axis = space_axes((mapped.value.layout[dim],))[0]
-    jump = mapped.value.axis(axis).jump
-    if mapped.extent(axis).spacing != jump:
+    record = mapped.value.axis(axis)
+    if mapped.extent(axis).spacing != record.jump:
         raise NotShared(
-            f"{op_name(call)} makes a map finer whose positions lie {jump} pixels apart; with a stride that is no "
-            f"multiple of it windows have different values there"
+            f"{op_name(call)} makes a map finer, where windows have different values at one place unless the stride is a "
+            f"multiple of {record.period}"
         )
     return axis
 
