@@ -35,7 +35,8 @@ def convolutionalize(
         channels: input channels of a bare module, seen from its first convolution by default.
 
     Returns:
-        A module with the original's parameters (copied, same names and shapes), ``geometry`` and ``verdict``.
+        A module with the original's parameters (copied, same names and shapes), ``geometry`` and ``verdict``; in
+        training or evaluation mode as the original is.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -49,7 +50,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return fully_convolutional(network, steps)
+    return fully_convolutional(network, steps).with_modes_of(known.module)
 
 
 def scan(
