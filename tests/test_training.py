@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torchvision_shim
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 import everywindow as ew
+import torchvision_shim
 from trial_weights import noise, with_trial_weights
 
 torchvision_shim.make_importable()
