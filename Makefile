@@ -1,4 +1,5 @@
 # make demo     a trained classifier scans a photograph: everything from nothing
+# make example  a classifier of crops learns from whole images, and what that gains
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
@@ -18,11 +19,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo test check format bench zoo laws clean
+.PHONY: demo example test check format bench zoo laws clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
 	$(BIN)/everywindow demo --out demo-output
+
+example: $(VENV)/core.stamp
+	$(BIN)/python examples/finetune_dense.py --out example-output
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
@@ -47,7 +51,7 @@ laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md
 
 clean:
-	rm -rf $(VENV) demo-output dist
+	rm -rf $(VENV) demo-output example-output dist
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

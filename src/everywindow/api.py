@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, fully_convolutional, in_modes_of
+from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.costing import Cost, cost_table
 from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
@@ -36,7 +36,8 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``. It is in training mode where the module is.
+        ``geometry`` and ``verdict``. It is in training or evaluation mode as the
+        original is, layer by layer.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -50,7 +51,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return in_modes_of(original(known.module), fully_convolutional(network, steps))
+    return fully_convolutional(network, steps).with_modes_of(original(known.module))
 
 
 def scan(

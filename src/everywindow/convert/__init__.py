@@ -2,7 +2,7 @@
 
 from everywindow.convert.conversion import INSTEAD, fully_convolutional
 from everywindow.convert.kept import converted, for_inference
-from everywindow.convert.network import FullyConvolutional, Geometry, in_modes_of
+from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.convert.reuse import reusing_memory
 
 __all__ = [
@@ -12,6 +12,5 @@ __all__ = [
     "converted",
     "for_inference",
     "fully_convolutional",
-    "in_modes_of",
     "reusing_memory",
 ]

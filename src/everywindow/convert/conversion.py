@@ -55,7 +55,9 @@ def fully_convolutional(
     state = _state(network, conversion.emit.modules, graph, copy)
     geometry = _geometry(network, known, stride)
     maps = conversion.sizes()
-    return FullyConvolutional(graph, state, conversion.emit.modules, geometry, known.verdict, network.channels, maps)
+    return FullyConvolutional(
+        graph, state, conversion.emit.modules, geometry, known.verdict, network.channels, maps, network.unsaved
+    )
 
 
 def _refuse(reason: Reason | None) -> None:

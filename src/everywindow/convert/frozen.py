@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import fx
 
-KEPT_META = ("layer", "fresh", "fills_first")
+KEPT_META = ("layer", "fresh", "fills_first", "at_rest")
 
 
 class NodeName(NamedTuple):

@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from everywindow.convert.frozen import frozen, thawed
 from everywindow.errors import InputError
 from everywindow.geometry import MapSize, Verdict, WindowGrid, times
+from everywindow.models import Classifier
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,16 @@ class Geometry:
         return WindowGrid(image_size, self.window, self.stride)
 
 
-Module = TypeVar("Module", bound=nn.Module)
+Original = TypeVar("Original", nn.Module, Classifier)
 
 
 class FullyConvolutional(nn.Module):
     """Scores of every window in one pass: ``[N, C, *size]`` to ``[N, K, *counts]``, any size from the window up.
 
     Parameters and buffers have the names and shapes of the original network's, so weights go to and fro with
-    ``load_state_dict``. A fully connected weight stays ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order
-    of the network's flatten), is the kernel of the convolution that it has become.
+    ``load_state_dict``; what its ``state_dict`` leaves out is left out here too. A fully connected weight stays
+    ``[out, C·h·w]``: each row, reshaped to C×h×w (or the order of the network's flatten), is the kernel of the
+    convolution that it has become.
 
     Several outputs stay several, in the same tuples, lists and dicts. Named tuples and dataclasses become dicts, and
     what is no tensor becomes None.
@@ -69,6 +71,7 @@ class FullyConvolutional(nn.Module):
         verdict: Verdict,
         channels: int,
         maps: tuple[MapSize, ...] = (),
+        unsaved: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
         self.geometry = geometry
@@ -76,10 +79,12 @@ class FullyConvolutional(nn.Module):
         self.channels = channels
         self.maps = maps
         self.graph = graph
+        for name in state:  # first: parameters then come in the original's order
+            _container(self, name.rpartition(".")[0])
         for path, module in modules.items():
             _put_module(self, path, module)
         for name, tensor in state.items():
-            _put_tensor(self, name, tensor)
+            _put_tensor(self, name, tensor, name not in unsaved)
         self._run = _compiled(graph)
 
     @property
@@ -97,14 +102,15 @@ class FullyConvolutional(nn.Module):
             self._check(image)
         return self._run(self, image)
 
-    def to_classifier(self, original: Module) -> Module:
+    def to_classifier(self, original: Original) -> Original:
         """Put this network's weights, trained on, into the classifier that it was made of.
 
         Args:
-            original: the module; its parameters and buffers of the same names are overwritten in place.
+            original: the module or ``Classifier``; its parameters and buffers of the same names are overwritten in
+                place.
 
         Returns:
-            That module.
+            That module or ``Classifier``.
 
         Raises:
             InputError: it has no such weights, or of other shapes.
@@ -119,14 +125,22 @@ class FullyConvolutional(nn.Module):
         >>> fcn.to_classifier(net)[2].bias.tolist()
         [7.0, 7.0]
         """
-        known = original.state_dict()
+        module = original.module if isinstance(original, Classifier) else original
+        known = module.state_dict()
         for name, tensor in self.state_dict().items():
             if name not in known or known[name].shape != tensor.shape:
                 raise InputError(
                     f"weight {name}", "the classifier has none of this shape", "give the network's original"
                 )
-        original.load_state_dict(self.state_dict(), strict=False)
+        module.load_state_dict(self.state_dict(), strict=False)
         return original
+
+    def with_modes_of(self, original: nn.Module) -> FullyConvolutional:
+        """This network, each layer in training or evaluation mode as the original's of that name."""
+        modes = {name: layer.training for name, layer in original.named_modules(remove_duplicate=False)}
+        for name, layer in self.named_modules():
+            layer.training = modes.get(name, original.training)
+        return self
 
     def _check(self, image: Tensor) -> None:
         axes = len(self.geometry.window)
@@ -159,27 +173,20 @@ def _compiled(graph: fx.Graph) -> Any:
     return scope["forward"]
 
 
-def in_modes_of(original: nn.Module, fcn: FullyConvolutional) -> FullyConvolutional:
-    """The converted network in training or evaluation mode as the original is, layer by layer."""
-    fcn.train(original.training)
-    known = dict(original.named_modules())
-    for path, child in fcn.named_modules():
-        child.training = known[path].training if path in known else child.training
-    return fcn
-
-
 def _put_module(root: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, leaf = path.rpartition(".")
     _container(root, parent)._modules[leaf] = module
 
 
-def _put_tensor(root: nn.Module, name: str, tensor: Tensor) -> None:
+def _put_tensor(root: nn.Module, name: str, tensor: Tensor, saved: bool) -> None:
     parent, _, leaf = name.rpartition(".")
     holder = _container(root, parent)
     if isinstance(tensor, nn.Parameter):
         holder._parameters[leaf] = tensor
     else:
         holder._buffers[leaf] = tensor
+        if not saved:
+            holder._non_persistent_buffers_set.add(leaf)
     if isinstance(holder, nn.modules.batchnorm._BatchNorm) and leaf == "running_mean":
         holder.num_features = len(tensor)
 

@@ -14,7 +14,7 @@ DROPOUTS = (nn.modules.dropout._DropoutNd, FeatureDropout)
 def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
     """The same network, sharing its weights, with elementwise operations in place where that changes nothing.
 
-    For use without gradients and in evaluation mode: dropout is left out.
+    For use without gradients and in evaluation mode: dropout, and what else does nothing then, is left out.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -37,11 +37,16 @@ def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
 
 def _drop_dropout(graph: fx.Graph, fcn: FullyConvolutional) -> None:
     for node in list(graph.nodes):
-        if node.op == "call_module" and isinstance(fcn.get_submodule(str(node.target)), DROPOUTS):
+        if node.op == "call_module" and _does_nothing(node, fcn):
             (source,) = node.args
             assert isinstance(source, fx.Node)
             node.replace_all_uses_with(source)
             graph.erase_node(node)
+
+
+def _does_nothing(node: fx.Node, fcn: FullyConvolutional) -> bool:
+    """Whether a layer passes its input on in evaluation mode."""
+    return bool(node.meta.get("at_rest")) or isinstance(fcn.get_submodule(str(node.target)), DROPOUTS)
 
 
 def _may_overwrite(node: fx.Node) -> bool:

@@ -20,13 +20,14 @@ from everywindow.graph.beside import settle_constants
 from everywindow.graph.evaluating import copied, evaluating, precision
 from everywindow.graph.expansions import drop_expansions
 from everywindow.graph.faithful import check_faithful
-from everywindow.graph.functionalise import functionalise
+from everywindow.graph.functionalise import functionalise, with_batch_norms
 from everywindow.graph.layers import layer_name
 from everywindow.graph.module import GraphNetwork
 from everywindow.graph.network import Network
 from everywindow.graph.quiet import quiet_torch
 from everywindow.graph.records import records
 from everywindow.graph.refusal import refusal
+from everywindow.graph.resting import AT_REST, Resting, marking, rests_at
 from everywindow.graph.shapes import record_shapes
 
 
@@ -49,9 +50,9 @@ def capture(module: nn.Module, window: tuple[int, ...], channels: int) -> Networ
         _check_fits(module.network, window, channels)
         return module.network
     call = module if isinstance(module, Applied) else Applied(module)
-    program = _exported(call, window, channels)
+    program, resting = _exported(call, window, channels)
     _refuse_mutated_buffers(type(original(module)).__name__, program)
-    network = _network(program, call, window, channels)
+    network = _network(program, call, window, channels, resting)
     record_shapes(network.graph, network.state, window, channels)
     if settle_constants(network.graph):
         record_shapes(network.graph, network.state, window, channels)
@@ -74,20 +75,23 @@ def _mark_cumulative_norms(graph: fx.Graph, module: nn.Module) -> None:
             node.meta["cumulative"] = True
 
 
-def _exported(module: Applied, window: tuple[int, ...], channels: int) -> ExportedProgram:
+def _exported(module: Applied, window: tuple[int, ...], channels: int) -> tuple[ExportedProgram, Resting]:
+    """The exported program, and the layers that left a mark in it for being at rest."""
     dtype, device = precision(module, window, channels)
     # Tensors made in inference mode cannot be exported, and none must be made while this runs.
     with torch.inference_mode(False), evaluating(module), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         example = _example((2, channels, *window), dtype, device)
         try:
-            with quiet_torch():
-                program = torch.export.export(_ordinary(module), (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
+            ordinary = _ordinary(module)
+            with quiet_torch(), marking(ordinary) as resting:
+                program = torch.export.export(ordinary, (example,), dynamic_shapes=({0: Dim.DYNAMIC},))
                 if not functionalise(program.graph):
                     program = program.run_decompositions({})
+                    with_batch_norms(program.graph)
         except Exception as error:
             raise refusal(module, example, error) from error
-    return program
+    return program, resting
 
 
 def _example(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
@@ -131,7 +135,9 @@ def _own_name(name: str) -> str:
     return name.removeprefix(INSIDE)
 
 
-def _network(program: ExportedProgram, module: Applied, window: tuple[int, ...], channels: int) -> Network:
+def _network(
+    program: ExportedProgram, module: Applied, window: tuple[int, ...], channels: int, resting: Resting
+) -> Network:
     """The exported graph with weights read by name in place of inputs, and layer names."""
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     found: dict[str, torch.Tensor] = {**program.state_dict, **program.constants}
@@ -146,13 +152,16 @@ def _network(program: ExportedProgram, module: Applied, window: tuple[int, ...],
         elif node.op == "call_function":
             copies[node] = graph.node_copy(node, copies.__getitem__)
             copies[node].meta = {"layer": layer_name(node)}
+            if (layer := rests_at(node, resting)) is not None:
+                copies[node].meta = {"layer": _own_name(layer), AT_REST: resting[layer]}
         elif node.op == "get_attr":
             raise CaptureError(str(node.target), "is a subgraph (control flow)", "only crops can run it")
     graph.output(_output_structure(program, copies))
     _drop_unused(graph)
     state = _used_state(graph, tensors, canonical)
     tied = {name: first for name, first in canonical.items() if first in state and name not in state}
-    return Network(graph, state, window, channels, tied, _most(program))
+    unsaved = frozenset(state.keys() - original(module).state_dict().keys())
+    return Network(graph, state, window, channels, tied, _most(program), unsaved)
 
 
 def _most(program: ExportedProgram) -> int:

@@ -1,7 +1,7 @@
 """In-place operations of an exported graph as their plain counterparts.
 
 ``run_decompositions({})`` would do it for every graph, but takes several times as long as the export itself and
-drops what training needs (the rate of a dropout). Nearly all in-place operations in classifiers are of one kind:
+drops what training needs (the rates of dropouts). Nearly all in-place operations in classifiers are of one kind:
 a whole tensor is overwritten that nobody reads again under its old name. Those are replaced one by one; for
 anything else :func:`functionalise` leaves the graph alone and says so.
 """
@@ -12,6 +12,8 @@ import torch
 from torch import fx
 
 from everywindow.ops import is_fresh
+
+aten = torch.ops.aten
 
 
 def functionalise(graph: fx.Graph) -> bool:
@@ -28,6 +30,21 @@ def functionalise(graph: fx.Graph) -> bool:
     return True
 
 
+def with_batch_norms(graph: fx.Graph) -> None:
+    """Batch norms as one call each again, which ``run_decompositions({})`` takes apart: training needs them."""
+    for node in list(graph.nodes):
+        if node.target is not aten._native_batch_norm_legit_no_training.default:
+            continue
+        with graph.inserting_before(node):
+            *given, momentum, eps = node.args
+            whole = graph.call_function(aten.batch_norm.default, (*given, False, momentum, eps, False))
+        whole.meta = {**node.meta, "val": node.meta["val"][0]}
+        for first in list(node.users):
+            first.replace_all_uses_with(whole)
+            graph.erase_node(first)
+        graph.erase_node(node)
+
+
 def _is_mutation(node: fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
@@ -40,8 +57,9 @@ def _counterpart(node: fx.Node) -> torch._ops.OpOverload | None:
     plain = getattr(packet, schema.overload_name or "default", None)
     if plain is None or plain._schema.is_mutable or not schema.name.endswith("_"):
         return None
-    same = [argument.name for argument in plain._schema.arguments] == [argument.name for argument in schema.arguments]
-    return plain if same else None
+    # Dropout calls its tensor ``input`` and, in place, ``self``: the first argument is given by its place.
+    names = [[argument.name for argument in one.arguments[1:]] for one in (plain._schema, schema)]
+    return plain if names[0] == names[1] else None
 
 
 def _alias_families(graph: fx.Graph) -> dict[fx.Node, set[fx.Node]]:

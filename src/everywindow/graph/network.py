@@ -24,7 +24,8 @@ class Network:
 
     Node metadata: ``layer`` is the name that the user gave the layer (``features.24``);
     ``shape`` is the tensor's shape at batch size :data:`BATCH` (a list of shapes for a node with
-    several outputs, absent for integers); ``dtype`` likewise.
+    several outputs, absent for integers); ``dtype`` likewise; ``at_rest`` is the module that an ``alias``
+    stands for, where one passes its input on in evaluation mode and not in training.
 
     Attributes:
         graph: the graph, not to be changed.
@@ -33,6 +34,7 @@ class Network:
         channels: channels of the input.
         tied: other names of weights that stand in ``state`` under one.
         most: windows that a batch may have for the module's code to do what the graph does.
+        unsaved: names of constants in ``state`` that the module's own ``state_dict`` leaves out.
         kept: what follows from the graph alone and is not to be made twice, by whoever made it.
     """
 
@@ -42,6 +44,7 @@ class Network:
     channels: int
     tied: Mapping[str, str] = field(default_factory=dict)
     most: int = sys.maxsize
+    unsaved: frozenset[str] = frozenset()
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     @property

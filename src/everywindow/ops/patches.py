@@ -178,7 +178,7 @@ def taken_apart(value: Value, before: Sequence[int], after: Sequence[int]) -> di
 
 
 def _cuts_axis(size: int, parts: Sequence[int], jump: int | None) -> bool:
-    """Whether two sizes are patches along a spatial axis, whose positions lie ``jump`` pixels apart, and inside them."""
+    """Whether two sizes are patches along an axis whose positions lie ``jump`` pixels apart, and positions inside."""
     return jump is not None and len(parts) == 2 and prod(parts) == size and (jump == 1 or parts[1] <= MOST_INSIDE)
 
 

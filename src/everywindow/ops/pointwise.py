@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -239,7 +240,7 @@ class Prelu(Pointwise):
 
 
 class Identity(Rule):
-    """Calls that change nothing but memory."""
+    """Calls that change nothing but memory, and the marks of layers that do nothing but in training."""
 
     targets = overloads(
         "contiguous.default clone.default alias.default detach.default lift_fresh_copy.default lift_fresh.default "
@@ -252,7 +253,11 @@ class Identity(Rule):
 
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])
-        source = call.inputs[0].meta["dtype"]
+        source, resting = call.inputs[0].meta["dtype"], call.node.meta.get("at_rest")
+        if resting is not None and is_in_place(mapped.value.layout):
+            node = emit.module(_free_path(call, emit), deepcopy(resting), mapped.node)
+            node.meta["at_rest"] = True
+            return replace(mapped, node=node)
         if source == call.node.meta["dtype"]:
             return mapped
         node = emit.call(torch.ops.aten.to.dtype, mapped.node, call.node.meta["dtype"])

@@ -207,8 +207,8 @@ def require_undilated(call: Call, mapped: Mapped, dim: int) -> int:
     record = mapped.value.axis(axis)
     if mapped.extent(axis).spacing != record.jump:
         raise NotShared(
-            f"{op_name(call)} makes a map finer, where windows have different values at one place unless the stride is a "
-            f"multiple of {record.period}"
+            f"{op_name(call)} makes a map finer, where windows have different values at one place unless the stride is "
+            f"a multiple of {record.period}"
         )
     return axis
 
