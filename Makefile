@@ -3,17 +3,19 @@
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
-# make zoo      every torchvision classifier against its crops, into docs/zoo.md
+# make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
 # make clean    remove the environment and what was built
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
-# WORKERS the number of processes that run the tests, EXAMPLES and SEED how many laws are tried, and which.
+# WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which;
+# ZOO=--all-timm takes all of timm's networks.
 
 PYTHON ?= python3
 WORKERS ?= 2
 EXAMPLES ?= 10000
 SEED ?= 1
+ZOO ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -45,7 +47,7 @@ bench: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --out docs/benchmarks.md
 
 zoo: $(VENV)/test.stamp
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --out docs/zoo.md
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --workers $(WORKERS) --threads 1 --out docs/zoo.md --readme README.md $(ZOO)
 
 laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md

@@ -52,7 +52,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="these only: torchvision:NAME or timm:NAME")
     parser.add_argument("--all-timm", action="store_true", help="all of timm's networks, not the smallest of a family")
     parser.add_argument("--again", action="store_true", help="run nothing: write the pages of the rows that are there")
-    parser.add_argument("--seconds", type=float, help=f"longest time for one network ({_DEFAULTS})")
+    parser.add_argument("--seconds", type=float, help=f"processor time for one network ({_DEFAULTS})")
     parser.add_argument("--workers", type=int, default=1, help="networks at a time (1)")
     parser.add_argument("--threads", type=int, help="of each network's process (all, divided by the workers)")
     options = parser.parse_args(arguments)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
+import signal
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from math import ceil
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,15 +28,18 @@ CACHE = ROOT / "build" / "zoo"
 _PROCESSES = get_context("forkserver")
 
 
-SECONDS = {"torchvision": 1800.0, "timm": 300.0}
-"""Longest that a network may take."""
+SECONDS = {"torchvision": 1800.0, "timm": 150.0}
+"""Processor time that a network may take on one thread: what else the machine does makes no difference."""
+
+STALLED = 20
+"""So many times as long a network may take by the clock."""
 
 
 class Limits(NamedTuple):
     """What a row may take.
 
     Attributes:
-        seconds: for one row; None for those of its library (:data:`SECONDS`).
+        seconds: of processor time for one row; None for those of its library (:data:`SECONDS`).
         threads: of each process.
         workers: processes at a time.
     """
@@ -85,24 +91,27 @@ def _kept_or_new(library: str, name: str, mark: str, limits: Limits) -> Row:
 def _new(library: str, name: str, seconds: float, threads: int) -> Row:
     """A row that is found in a process of its own; one that takes too long, or ends it, says so."""
     receiver, sender = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_send, args=(sender, library, name, threads), daemon=True)
+    process = _PROCESSES.Process(target=_send, args=(sender, library, name, seconds, threads), daemon=True)
     process.start()
     sender.close()
     empty = Row(library, name, family_of(library, name))
     try:
-        if not receiver.poll(seconds):
+        if not receiver.poll(seconds * STALLED):
             return replace(empty, untried=f"takes longer than {seconds:.0f} s", seconds=seconds)
         found: Row = receiver.recv()
         return found
     except EOFError:
         process.join()
+        if process.exitcode == -signal.SIGXCPU:
+            return replace(empty, untried=f"takes longer than {seconds:.0f} s", seconds=seconds)
         return replace(empty, wrong=f"its process ended with {process.exitcode}")
     finally:
         process.kill()
         process.join()
 
 
-def _send(sender: Connection, library: str, name: str, threads: int) -> None:
+def _send(sender: Connection, library: str, name: str, seconds: float, threads: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (ceil(seconds * threads), resource.RLIM_INFINITY))
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
     try:

@@ -13,7 +13,9 @@ HEADER = """\
 # The zoo
 
 Known networks against their crops, in float64, with every weight drawn anew so that the scores tell windows apart:
-{tried}. Rows that are wrong: {wrong}. Made by `make zoo` ({threads} threads for each network) from
+{tried}.
+
+Rows that are wrong: {wrong}. Made by `make zoo` (threads of each process: {threads}) from
 [these rows](zoo.json).
 
 | kind | what that is | {libraries} |

@@ -32,7 +32,7 @@ KINDS = {
     "hybrid": "no conversion; windows share the layers before those that look at the whole window",
     "attention or token mixing": "no conversion, and windows share next to nothing",
     "refused": "mixes the items of a batch: no mode scores it",
-    "not tried": "took longer than the limit, or has more parameters than fit",
+    "not tried": "took longer than the limit",
 }
 """What the rows are grouped by, and what it says."""
 
