@@ -180,7 +180,10 @@ def windows_to_batch(x: Tensor, axes: Sequence[Sequence[int]], counts: Sequence[
         x = every(x, dim, step).narrow(dim, 0, count)
     moved = [dim for dim, _ in axes]
     rest = [dim for dim in range(1, x.ndim) if dim not in moved]
-    return x.permute([0, *moved, *rest]).flatten(0, len(moved))
+    x = x.permute([0, *moved, *rest])
+    if torch.compiler.is_exporting():  # whether flattening copies must not depend on the number of windows
+        x = x.clone(memory_format=torch.contiguous_format)
+    return x.flatten(0, len(moved))
 
 
 def positions_left(x: Tensor, dim: int, reach: int) -> int:
