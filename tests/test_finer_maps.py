@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,8 +17,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import everywindow as ew
 import oracle
 from everywindow.convert import FullyConvolutional
-from everywindow.geometry import WindowGrid, tiles_within
+from everywindow.geometry import AxisRecord, Extent, LocalOp, Stuffing, WindowGrid, tiles_within
 from everywindow.graph import captured
+from everywindow.ops.transposed import _stage
 from everywindow.sharing import build, constants, exact_macs
 from exactly import captured_network, exactly
 from laws import EQUAL, larger_difference, native_difference
@@ -294,7 +297,7 @@ def test_mult_adds_are_those_that_torch_counts(name: str, axes: int) -> None:
     assert cost.macs["fcn"] == whole
     program = build(captured_network(module, window, 2), grid.counts, grid.stride)
     places = torch.cartesian_prod(*(torch.arange(count) for count in grid.counts)).reshape(grid.total, axes)
-    with torch.no_grad():
+    with torch.inference_mode():
         weights = program.constants(constants(program.network))
         shared = counted(lambda: program.scored(program.shared(image[0], weights), weights, places))
     assert exact_macs(program.network, grid) == shared
@@ -400,3 +403,61 @@ def test_depth_to_space(by_hand: bool, padding: int) -> None:
     check_tiles(fcn, noise((1, 2, 61, 66), 3)[0])
     with pytest.raises(ew.ConversionError, match="4 pixels apart"):
         ew.convolutionalize(module, window=window, channels=2, stride=2)
+
+
+SETTINGS = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(0, 3), st.integers(0, 2), st.integers(1, 2))
+
+
+def made_finer(x: Tensor, setting: tuple[int, int, int, int, int]) -> Tensor:
+    """A transposed convolution with weights that hide nothing."""
+    kernel, step, padding, more, dilation = setting
+    weight = (torch.arange(kernel, dtype=x.dtype) + 1.3).sin()[None, None]
+    return F.conv_transpose1d(x, weight, None, step, padding, more, 1, dilation)
+
+
+@given(SETTINGS, st.integers(4, 12), st.integers(0, 2))
+def test_the_body_of_a_finer_map_is_what_windows_have_in_common(
+    setting: tuple[int, int, int, int, int], n: int, head: int
+) -> None:
+    """Against a longer map: every position of the body is on it, in its place."""
+    kernel, step, padding, more, dilation = setting
+    assume(more < max(step, dilation) and 2 * padding < dilation * (kernel - 1) + n)
+    stage = _stage(kernel, step, padding, more, dilation)
+    before = AxisRecord(n=n, jump=6, period=6, head=head)
+    stuffed = before.stuffed(Stuffing(step))
+    assert stuffed is not None
+    after = stuffed.after(stage.op)
+    assume(after.n > 0 and before.shared)
+    long = noise((1, 1, 40), 3)
+    window = long[..., 10 : 10 + n].clone()
+    window[..., :head] += 1.0
+    found, whole = made_finer(window, setting)[0, 0], made_finer(long, setting)[0, 0]
+    assert len(found) == after.n == step * n + stage.added
+    alike = (found - whole[10 * step : 10 * step + after.n]).abs() < 1e-12
+    assert bool(alike[after.head : after.n - after.tail].all())
+
+
+@given(st.lists(st.one_of(SETTINGS, st.integers(1, 3)), min_size=1, max_size=6), st.integers(20, 60))
+def test_an_extent_is_the_length_of_the_map(chain: list[Any], size: int) -> None:
+    """Through floors, and factors between them; a number is a convolution of that stride."""
+    extent, x = Extent(spacing=6**6), torch.zeros(1, 1, size, dtype=torch.float64)
+    for step in chain:
+        if isinstance(step, int):
+            record = AxisRecord(n=30, jump=extent.spacing)
+            op = LocalOp(kernel=2, stride=step)
+            extent, x = extent.after(record, op, extent.spacing * step), F.conv1d(x, x.new_ones(1, 1, 2), stride=step)
+        else:
+            assume(step[3] < max(step[1], step[4]))
+            stage = _stage(*step)
+            extent = extent.finer(stage.step, stage.added)
+            x = made_finer(x, step) if extent.length(size) > 0 else x[..., :0]
+        assume(extent.length(size) > 3)
+        assert extent.length(size) == x.shape[-1]
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(-4, 4), st.integers(1, 3)), min_size=1, max_size=4))
+def test_the_common_part_is_as_long_as_the_shorter(stages: list[tuple[int, int, int]]) -> None:
+    one = Extent(1, tuple(sorted({(stage,) for stage in stages})))
+    other = Extent(1, (((1, 2, 1),), ((2, -1, 3),)))
+    for size in range(5, 40):
+        assert one.common(other).length(size) == min(one.length(size), other.length(size))

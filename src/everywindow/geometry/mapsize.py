@@ -22,6 +22,8 @@ class MapSize:
         macs: mult-adds for one window.
         last_use: index of the last value that is made from it; its own where nothing is.
         alias: whether it is a view of a value before it and takes no memory of its own.
+        source: lengths and extents of the value that it is made of, where mult-adds are counted by its positions (of
+            transposed convolutions, whose output does not grow in proportion); None where they are by its own.
     """
 
     layer: str
@@ -31,20 +33,26 @@ class MapSize:
     macs: int
     last_use: int
     alias: bool = False
+    source: tuple[tuple[int | None, ...], tuple[Extent | None, ...]] | None = None
 
     def positions(self, grid: WindowGrid) -> int:
         """Positions of the map; windows, where an axis is gone."""
-        axes = zip(self.extents, grid.image_size, grid.counts, strict=True)
-        return prod(count if extent is None else extent.length(size) for extent, size, count in axes)
+        return _positions(self.extents, grid)
 
     def macs_for(self, grid: WindowGrid) -> int:
         """Mult-adds for the whole image."""
-        per_position = self.macs // prod(length for length in self.lengths if length is not None)
-        return per_position * self.positions(grid)
+        lengths, extents = self.source or (self.lengths, self.extents)
+        per_position = self.macs // prod(length for length in lengths if length is not None)
+        return per_position * _positions(extents, grid)
 
     def elements(self, grid: WindowGrid) -> int:
         """Elements of the map."""
         return self.features * self.positions(grid)
+
+
+def _positions(extents: Sequence[Extent | None], grid: WindowGrid) -> int:
+    axes = zip(extents, grid.image_size, grid.counts, strict=True)
+    return prod(count if extent is None else extent.length(size) for extent, size, count in axes)
 
 
 def peak_elements(maps: Sequence[MapSize], grid: WindowGrid) -> int:

@@ -155,19 +155,22 @@ def _to_depth(patches: Tensor) -> Tensor:
 def taken_apart(layout: Layout, before: Sequence[int], after: Sequence[int]) -> dict[int, int] | None:
     """For a reshape that cuts axes into patches and nothing else: the sizes of patches, per dimension of the input.
 
-    ``before`` and ``after`` are the shapes.
+    ``before`` and ``after`` are the shapes. A dimension of 1 behind an axis is a patch where others are cut.
     """
     sizes: dict[int, int] = {}
     at = 0
     for dim, size in enumerate(before):
         if tuple(after[at : at + 1]) == (size,):
             at += 1
+            if is_space(layout[dim]) and tuple(after[at : at + 1]) == (1,) != tuple(before[dim + 1 : dim + 2]):
+                sizes[dim] = 1
+                at += 1
         elif is_space(layout[dim]) and len(after) > at + 1 and prod(after[at : at + 2]) == size:
             sizes[dim] = after[at + 1]
             at += 2
         else:
             return None
-    return sizes if at == len(after) else None
+    return sizes if at == len(after) and any(size > 1 for size in sizes.values()) else None
 
 
 def positions_together(x: Tensor, amounts: Sequence[Sequence[int]]) -> Tensor:

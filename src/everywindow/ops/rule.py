@@ -138,6 +138,8 @@ class Rule:
     targets: tuple[Any, ...] = ()
     passes_on = False
     """Whether :meth:`share` may give its input's own memory."""
+    macs_by_input = False
+    """Whether mult-adds grow with the positions of the first input, not with the output's."""
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         """The records of the output.
