@@ -112,6 +112,46 @@ class Shuffle(nn.Module):
         return f"{self.groups}"
 
 
+class SpaceToDepth(nn.Module):
+    """Patches side by side as features, by a view, a permutation and a reshape; features of a patch first or last."""
+
+    def __init__(self, factors: Sequence[int], first: bool) -> None:
+        super().__init__()
+        self.kernel_size, self.first = tuple(factors), first
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, channels, *size = x.shape
+        whole = [length // factor for length, factor in zip(size, self.kernel_size, strict=True)]
+        cut = [part for pair in zip(whole, self.kernel_size, strict=True) for part in pair]
+        patches, inside = range(2, 2 + len(cut), 2), range(3, 3 + len(cut), 2)
+        order = (*inside, 1) if self.first else (1, *inside)
+        return x.reshape(n, channels, *cut).permute(0, *order, *patches).reshape(n, -1, *whole)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, first={self.first}"
+
+
+class Unfolded(nn.Module):
+    """Patches that may overlap, and their mean, maximum, or a fully connected layer over each."""
+
+    def __init__(self, sizes: Sequence[int], steps: Sequence[int], how: str) -> None:
+        super().__init__()
+        self.kernel_size, self.steps, self.how = tuple(sizes), tuple(steps), how
+        self.over = nn.Linear(prod(sizes), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = x.ndim - 2
+        for dim, (size, step) in enumerate(zip(self.kernel_size, self.steps, strict=True), start=2):
+            x = x.unfold(dim, size, step)
+        patches = x.flatten(2 + axes)
+        if self.how == "linear":
+            return self.over(patches).movedim(-1, 2).flatten(1, 2)
+        return patches.mean(-1) if self.how == "mean" else patches.amax(-1)
+
+    def extra_repr(self) -> str:
+        return f"{self.kernel_size}, {self.steps}, {self.how}"
+
+
 class ChannelsLast(nn.Module):
     """Run a module with the channels as the last dimension, and permute back unless told otherwise."""
 
@@ -376,29 +416,66 @@ def _embedding(b: _Builder) -> None:
     b.add(Embedding(shape, b.flag()))
 
 
-def _transposed(b: _Builder) -> None:
-    b.add(b.kind("ConvTranspose")(b.channels, b.draw(st.integers(1, 3)), 2, 2))
+def _space_to_depth(b: _Builder) -> None:
+    factors = tuple(b.draw(st.sampled_from([k for k in (1, 2, 3) if n % k == 0])) for n in b.size)
+    if b.axes == 2 and all(n % 2 == 0 for n in b.size) and b.flag():
+        b.add(nn.PixelUnshuffle(2), [1 if n == 2 else 2 for n in b.size])
+    elif b.channels * prod(factors) <= 48:
+        b.add(SpaceToDepth(factors, b.flag()), factors)
+
+
+def _unfolded(b: _Builder) -> None:
+    sizes, steps = b.each_axis(1, 3), b.each_axis(1, 2)
+    b.add(Unfolded(sizes, steps, b.draw(st.sampled_from(["mean", "maximum", "linear"]))), steps)
+
+
+def _transposed(b: _Builder, channels: int) -> nn.Module:
+    """A transposed convolution of any settings; it may cut off more than there is."""
+    kernel, stride, dilation = b.each_axis(1, 4), b.each_axis(1, 3), b.each_axis(1, 2)
+    padding = tuple(b.draw(st.integers(0, k // 2)) for k in kernel)
+    more = tuple(b.draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True))
+    groups = b.draw(st.sampled_from([g for g in (1, 1, 2, channels) if channels % g == 0]))
+    out = groups * b.draw(st.integers(1, max(1, 4 // groups)))
+    make = b.kind("ConvTranspose")
+    layer: nn.Module = make(channels, out, kernel, stride, padding, more, groups, b.flag(), dilation)
+    return layer
+
+
+def _upsampling(b: _Builder) -> nn.Module:
+    linear = {1: "linear", 2: "bilinear", 3: "trilinear"}[b.axes]
+    factor = b.draw(st.sampled_from([2, 2, 3]))
+    mode = b.draw(st.sampled_from(["nearest", "nearest-exact", linear, linear]))
+    aligned = b.draw(st.integers(0, 5)) == 0 if mode == linear else None
+    return nn.Upsample(scale_factor=factor, mode=mode, align_corners=aligned)
 
 
 def _down_and_up(b: _Builder) -> None:
-    """A stride of 2 and a nearest upsampling, as in a U-Net; beside the map before it where the sizes allow."""
-    stride = (2,) * b.axes
-    down = nn.Sequential(b.kind("Conv")(b.channels, b.draw(st.integers(1, 4)), 2, stride), _activation(b))
-    mode = b.draw(st.sampled_from(["nearest", "nearest-exact"]))
-    up = nn.Sequential(down, nn.Upsample(scale_factor=b.draw(st.sampled_from([2, 2, 3])), mode=mode))
+    """A stride and a finer map, as in a U-Net; beside the map before it, or added to it, where the sizes allow."""
+    step = b.draw(st.sampled_from([2, 2, 3, 4]))
+    stride, channels = (step,) * b.axes, b.draw(st.integers(1, 4))
+    down = nn.Sequential(b.kind("Conv")(b.channels, channels, min(step, 3), stride), _activation(b))
+    finer = _transposed(b, channels) if b.flag() else _upsampling(b)
+    up = nn.Sequential(down, finer)
     if b.draw(st.integers(0, 3)):
-        skip = Pad([side for n in reversed(b.size) for side in (0, -(n % 2))])
-        if b.add(Concat(up, skip), stride):
+        skip = Pad([side for n in reversed(b.size) for side in (0, -(n % step))])
+        if b.add(Concat(up, skip), stride) or b.add(Residual(up, skip, False), stride):
             return
     b.add(up, stride)
 
 
-WIDE = [_function, _function, _whole_window, _embedding, _transposed, _down_and_up, _down_and_up]
-"""Layers that only the exact engine and crops take."""
+def _too_fine(b: _Builder) -> None:
+    """A finer map with nothing strided before it."""
+    if prod(b.size) <= 200:
+        b.add(_transposed(b, b.channels) if b.flag() else _upsampling(b))
+
+
+WIDE = [_function, _function, _whole_window, _embedding, _too_fine, _down_and_up, _down_and_up, _down_and_up]
+"""Layers that have a conversion at some strides only, or none."""
 
 
 def _body(b: _Builder, wide: bool = False) -> None:
     layers = [_conv, _conv, _max_pool, _average_pool, _pad, _blur, _residual, _concat, _shuffle, _channels_last]
+    layers += [_space_to_depth, _unfolded]
     if wide:
         layers = [*layers, *WIDE]
     for _ in range(b.draw(st.integers(2 if wide else 1, 4))):

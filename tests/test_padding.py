@@ -18,7 +18,6 @@ from everywindow.costing import crops_macs
 from everywindow.engines.fcn import run_fcn
 from everywindow.errors import InputError
 from everywindow.geometry import Border, Tile, WindowGrid
-from everywindow.graph import one_pass_records
 from everywindow.ops.copies import pad_with_copies
 from everywindow.sharing import build, exact_macs
 from exactly import PLENTY, captured_network, exactly
@@ -204,8 +203,7 @@ def test_padding_wider_than_what_is_left_to_copy_runs_per_window() -> None:
 
 
 def tiled(net: nn.Module, fcn: FullyConvolutional, image: Tensor, limit: int) -> tuple[Tensor, list[Tile]]:
-    network = captured_network(net, fcn.geometry.window, len(image))
-    scores, tiles, _ = run_fcn(fcn, net, image, one_pass_records(network).tile_spans, limit=limit, progress=False)
+    scores, tiles, _ = run_fcn(fcn, net, image, limit=limit, progress=False)
     return scores, tiles
 
 

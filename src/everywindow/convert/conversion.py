@@ -137,8 +137,13 @@ class _Conversion:
         lengths, extents = sizes(mapped)
         features = per_item(call.shape) // prod(length for length in lengths if length is not None)
         alias = node.op == "call_function" and not is_fresh(node.target)
-        read = sizes(self.emit.mapped(call.inputs[0])) if macs and rule is not None and rule.macs_by_input else None
-        return MapSize(str(node.meta["layer"]), features, lengths, extents, macs, last_use, alias, read)
+        source = sizes(self._beside(mapped, node, call.inputs[0])) if rule is not None and rule.macs_by_input else None
+        return MapSize(str(node.meta["layer"]), features, lengths, extents, macs, last_use, alias, source)
+
+    def _beside(self, mapped: Mapped, node: fx.Node, source: fx.Node) -> Mapped:
+        """The counterpart of a call's input that its own counterpart was made of."""
+        emit = self.emit if self.emit.values.get(node) is mapped else self.around
+        return emit.mapped(source)
 
     def _convert(self, node: fx.Node, value: Value | tuple[Value, ...], emit: Emitter) -> Mapped | tuple[Mapped, ...]:
         if node.op == "placeholder":

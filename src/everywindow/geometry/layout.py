@@ -120,7 +120,8 @@ class _Splitter:
     def take(self, size: int, later: Sequence[int]) -> Dim | None:
         """The next atoms, whose product is ``size``; None where no cut falls there.
 
-        Atoms of size 1 go with what follows them, as long as later dimensions hold more than ones.
+        Atoms of size 1 go with what follows them, as long as later dimensions hold more than ones; beside the batch
+        only where no dimension is left.
         """
         dim: list[Atom] = []
         filled = 1
@@ -131,7 +132,8 @@ class _Splitter:
                 return None
             filled *= self._pop(dim)
         ones = self._count_ones()
-        spare = 0 if any(length != 1 for length in later) else max(0, ones - len(later))
+        ends = all(length == 1 for length in later) and not (later and Batch() in dim)
+        spare = max(0, ones - len(later)) if ends else 0
         for _ in range(min(ones, 1) if size == 1 and not spare else spare):
             self._pop(dim)
         return tuple(dim) if filled == size else None

@@ -9,9 +9,6 @@ from math import prod
 from everywindow.geometry.extent import Extent
 from everywindow.geometry.windows import WindowGrid
 
-Lengths = tuple[tuple[int | None, ...], tuple[Extent | None, ...]]
-"""Per spatial axis the positions inside one window and the map's extent, None once the axis is gone."""
-
 
 @dataclass(frozen=True)
 class MapSize:
@@ -25,7 +22,8 @@ class MapSize:
         macs: mult-adds for one window.
         last_use: index of the last value that is made from it; its own where nothing is.
         alias: whether it is a view of a value before it and takes no memory of its own.
-        read: lengths and extents of the value that it is made of, where mult-adds go by its positions.
+        source: lengths and extents of the value that it is made of, where mult-adds are counted by its positions (of
+            transposed convolutions, whose output does not grow in proportion); None where they are by its own.
     """
 
     layer: str
@@ -35,7 +33,7 @@ class MapSize:
     macs: int
     last_use: int
     alias: bool = False
-    read: Lengths | None = None
+    source: tuple[tuple[int | None, ...], tuple[Extent | None, ...]] | None = None
 
     def positions(self, grid: WindowGrid) -> int:
         """Positions of the map; windows, where an axis is gone."""
@@ -43,8 +41,9 @@ class MapSize:
 
     def macs_for(self, grid: WindowGrid) -> int:
         """Mult-adds for the whole image."""
-        lengths, extents = self.read or (self.lengths, self.extents)
-        return self.macs // prod(length for length in lengths if length is not None) * _positions(extents, grid)
+        lengths, extents = self.source or (self.lengths, self.extents)
+        per_position = self.macs // prod(length for length in lengths if length is not None)
+        return per_position * _positions(extents, grid)
 
     def elements(self, grid: WindowGrid) -> int:
         """Elements of the map."""

@@ -160,7 +160,7 @@ would ask for strides that are multiples of theirs."""
 def taken_apart(value: Value, before: Sequence[int], after: Sequence[int]) -> dict[int, int] | None:
     """For a reshape that cuts axes into patches and nothing else: the sizes of patches, per dimension of the input.
 
-    ``before`` and ``after`` are the shapes.
+    ``before`` and ``after`` are the shapes. A dimension of 1 behind an axis is a patch where others are cut.
     """
     layout = value.layout
     jumps = {dim: value.axis(space_axes((layout[dim],))[0]).jump for dim in range(len(layout)) if is_space(layout[dim])}
@@ -169,12 +169,15 @@ def taken_apart(value: Value, before: Sequence[int], after: Sequence[int]) -> di
     for dim, size in enumerate(before):
         if tuple(after[at : at + 1]) == (size,):
             at += 1
+            if is_space(layout[dim]) and tuple(after[at : at + 1]) == (1,) != tuple(before[dim + 1 : dim + 2]):
+                sizes[dim] = 1
+                at += 1
         elif _cuts_axis(size, after[at : at + 2], jumps.get(dim)):
             sizes[dim] = after[at + 1]
             at += 2
         else:
             return None
-    return sizes if at == len(after) else None
+    return sizes if at == len(after) and any(size > 1 for size in sizes.values()) else None
 
 
 def _cuts_axis(size: int, parts: Sequence[int], jump: int | None) -> bool:

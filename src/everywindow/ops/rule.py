@@ -139,7 +139,7 @@ class Rule:
     passes_on = False
     """Whether :meth:`share` may give its input's own memory."""
     macs_by_input = False
-    """Whether mult-adds go by the positions of the input, not of the output."""
+    """Whether mult-adds grow with the positions of the first input, not with the output's."""
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         """The records of the output.

@@ -22,6 +22,7 @@ from everywindow.ops.upsample import FINER_THAN_PIXELS, require_undilated
 class TransposedConvolution(Opaque):
     """Shared as a convolution of stuffed positions; one pass runs the call itself on the map."""
 
+    macs_by_input = True
     targets = overloads("conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input")
     macs_by_input = True
 

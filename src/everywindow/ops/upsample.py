@@ -154,6 +154,19 @@ class LinearUpsampling(NearestUpsampling):
 
         return Step(run, moves, copies=(source,))
 
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = super().infer(call)
+        before = call.value(call.inputs[0])
+        if not isinstance(value, Value) or not before.mapped:
+            return value
+        smooths = any(factor > 1 for factor in self._factors(call, before).values())
+        ends = smooths and not all(value.axis(axis).exact for axis in value.mapped)
+        return (
+            value.because(call.because("it repeats the window's outermost positions beyond its ends"))
+            if ends
+            else value
+        )
+
     @staticmethod
     def on_map(x: Tensor, factors: Sequence[int]) -> Tensor:
         """The upsampling of an image-wide map; its own ends are repeated."""
