@@ -165,7 +165,7 @@ def test_one_pass_is_the_original_at_the_window_s_size_and_the_crops_where_prove
 @pytest.mark.parametrize("name", NETWORKS)
 def test_one_pass_is_refused_between_the_positions_of_the_map(name: str) -> None:
     module, window = trial(name)
-    with pytest.raises(ew.ConversionError, match=r"makes a map finer whose positions lie \d+ pixels apart") as refused:
+    with pytest.raises(ew.ConversionError, match=r"unless the stride is a multiple of \d+") as refused:
         ew.convolutionalize(module, window=window, channels=2, stride=1)
     assert "mode='exact'" in str(refused.value)
 

@@ -24,7 +24,6 @@ class TransposedConvolution(Opaque):
 
     macs_by_input = True
     targets = overloads("conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input")
-    macs_by_input = True
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         call.require_constant("weight", "bias")
