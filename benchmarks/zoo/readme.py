@@ -13,7 +13,8 @@ SECTION = "make zoo"
 """The name of the README's marked part."""
 
 TEXT = """\
-Tried against their crops, in float64: {tried}. `exact` gave the crops' scores for {equal} of the {scored} that were
+Tried against their crops, in float64: {tried}.
+`exact` gave the crops' scores for {equal} of the {scored} that were
 scored. Each network is a row of [the zoo](docs/zoo.md), with its differences and with the layer where sharing ends.
 
 | kind, and how many | `fcn`, one pass | `exact` | families |
@@ -56,7 +57,9 @@ def _exact(rows: Sequence[Row]) -> str:
     gains = sorted(row.gain for row in scored if row.gain > GAINS)
     if not gains:
         return "the crops"
-    most = f"{gains[0]:.2f} to {gains[-1]:.1f} times fewer mult-adds, half of them {gains[len(gains) // 2]:.2f} or more"
+    half = f", half of them {gains[len(gains) // 2]:.2f} or more" if len(gains) > 2 else ""
+    span = f"{gains[0]:.2f}" + (f" to {gains[-1]:.2f}" if gains[-1] > gains[0] else "")
+    most = f"{span} times fewer mult-adds{half}"
     return most if len(gains) == len(scored) else f"{len(gains)} share: {most}; the others are the crops"
 
 

@@ -28,6 +28,9 @@ QUIET = 1000
 DAMPED = 0.3
 """What the scales of norms are multiplied with where it does not: less of each block adds up to more."""
 
+DAMPED_WEIGHTS = 0.75
+"""The same for the scales of standardised weights, each of which the next layer multiplies again."""
+
 
 class Subject(NamedTuple):
     """A network with weights, as it is tried.
@@ -67,11 +70,15 @@ def made_ready(row: Row, module: nn.Module) -> Subject:
 
 def _quieten(module: nn.Module, window: int, images: int) -> None:
     """Damp the norms of a network that amplifies roundings, as the deepest with squeeze-and-excitation do, and the
-    numbers that scale whole blocks of those without norms."""
+    numbers that scale whole blocks, or the weights, of those without norms."""
     norms = [layer.weight for layer in module.modules() if isinstance(layer, BATCH_NORMS)]
+    blocks = [scale for scale in module.parameters() if scale.ndim == 0]
+    weights = [scale for name, scale in module.named_parameters() if name.endswith(".gain")]
     with torch.no_grad():
-        for scale in (*norms, *(parameter for parameter in module.parameters() if parameter.ndim == 0)):
+        for scale in (*norms, *blocks):
             scale.mul_(DAMPED)
+        for scale in weights:
+            scale.mul_(DAMPED_WEIGHTS)
     calibrate(module, noise((images, CHANNELS, window, window), 2))
 
 
