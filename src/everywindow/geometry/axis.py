@@ -168,6 +168,8 @@ class AxisRecord:
             jump=jump,
             head=self.head * op.factor,
             tail=self.tail * op.factor,
+            # That of a pooling over the whole map counts after all: what it made lies on positions again.
+            network_stride=lcm(self.network_stride, self.jump),
             seen_low=self.seen_low - (self.jump - jump),  # the last of the copies begins that much before its own place
             coarseness=self.coarseness // gcd(self.coarseness, op.factor),
             # Some of the copies of the position beside the window's last may stand in a padding's place.
