@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 import everywindow as ew
 import oracle
 from everywindow.errors import ConversionError
+from everywindow.ops import positive_weights
 from everywindow.ops.functional import box_max, box_sum
 from trial_weights import noise, with_trial_weights
 
@@ -97,6 +99,33 @@ class ResponseNorm(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
+class GlobalContext(nn.Module):
+    """Global context: the mean over the window's positions, weighted by a softmax, is added to each."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(channels, 1, 1)
+        self.transform = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, rows, columns = x.shape
+        weights = self.attend(x).reshape(batch, 1, rows * columns).softmax(-1).unsqueeze(3)
+        context = x.reshape(batch, channels, rows * columns).unsqueeze(1) @ weights
+        return x + self.transform(context.view(batch, channels, 1, 1))
+
+
+class AttentionPooling(nn.Module):
+    """The mean over all positions, weighted by a softmax: an end of the whole window."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.attend = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = torch.softmax(5 * self.attend(x).flatten(1), dim=-1)
+        return torch.bmm(x.flatten(2), weights.unsqueeze(2)).squeeze(2)
+
+
 MIDDLES: dict[str, Callable[[int], nn.Module]] = {
     "squeeze and excitation": Gate,
     "linear squeeze and excitation": LinearGate,
@@ -104,6 +133,7 @@ MIDDLES: dict[str, Callable[[int], nn.Module]] = {
     "CBAM": BothMeans,
     "coordinate attention": Coordinates,
     "global response norm": ResponseNorm,
+    "global context": GlobalContext,
     "group norm": lambda channels: nn.GroupNorm(2, channels),
     "layer norm over all": lambda channels: nn.GroupNorm(1, channels),
     "instance norm": lambda channels: nn.InstanceNorm2d(channels, affine=True),
@@ -173,6 +203,25 @@ def test_against_windows_cut_from_the_map_by_hand() -> None:
         for x in range(4):
             expected = last(gated[:, :, y : y + 6, x : x + 6].mean((2, 3)))
             assert torch.allclose(fcn(image)[:, :, y, x], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("stride", [2, 1])
+def test_attention_pooling_is_the_crops_own_where_nothing_pads(stride: int) -> None:
+    net = nn.Sequential(nn.Conv2d(2, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 3), AttentionPooling(6))
+    net = with_trial_weights(nn.Sequential(net, nn.Linear(6, 3)), 2, (20, 20))
+    image = noise((2, 33, 28), seed=2)
+    image[:, 25:, 20:] += 50  # some windows' logits are far above those of others
+    fcn = ew.convolutionalize(net, window=20, stride=stride)
+    assert fcn.verdict.exact
+    expected = oracle.crops(net, image, (20, 20), (stride, stride))
+    assert oracle.relative_difference(fcn(image[None])[0].detach(), expected) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weights_far_apart_stay_numbers(dtype: torch.dtype) -> None:
+    weights = positive_weights(torch.tensor([[[0.0, -5.0, -1e4]], [[1e4, 1e4 - 5, -1e4]]], dtype=dtype))
+    assert torch.allclose(weights[:, 0, :2], torch.tensor([1.0, math.exp(-5)], dtype=dtype), rtol=1e-4)
+    assert (weights > torch.finfo(dtype).tiny).all()
 
 
 def test_on_a_finer_grid_the_window_keeps_its_own_positions() -> None:

@@ -13,7 +13,15 @@ from torch import Tensor, fx, nn
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.errors import ConversionError
 from everywindow.geometry import Extent, MapSize, Reason, Value, has_batch
-from everywindow.graph import Network, Records, gathered_inputs, needed_nodes, one_pass_records, output_nodes
+from everywindow.graph import (
+    Network,
+    Records,
+    gathered_inputs,
+    needed_nodes,
+    one_pass_network,
+    one_pass_records,
+    output_nodes,
+)
 from everywindow.ops import (
     Call,
     ContextEmitter,
@@ -46,6 +54,7 @@ def fully_convolutional(
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network.
     """
+    network = one_pass_network(network)
     known = one_pass_records(network)
     if known.unshared or known.unproved:
         _refuse(known.unshared or known.unproved)

@@ -27,6 +27,7 @@ from everywindow.geometry import (
 )
 from everywindow.graph.constants import note_changes
 from everywindow.graph.network import Network
+from everywindow.graph.weighted import with_weighted_means
 from everywindow.ops import (
     BATCH,
     Call,
@@ -138,8 +139,16 @@ def one_pass_records(network: Network) -> Records:
         if found.unshared and _left(network, found) <= LITTLE:
             gathering = _propagate(network, one_pass=True, gather=True)
             found = found if gathering.unshared else gathering
-        _ONE_PASS[network] = found
+        weighted = with_weighted_means(network) if found.unshared else network
+        _ONE_PASS[network] = found if weighted is network else one_pass_records(weighted)
     return _ONE_PASS[network]
+
+
+def one_pass_network(network: Network) -> Network:
+    """The network that the :func:`one_pass_records` are of: with means weighted by a softmax in another form, where it
+    has no one pass as it stands."""
+    weighted = with_weighted_means(network)
+    return weighted if one_pass_records(network) is one_pass_records(weighted) else network
 
 
 def _left(network: Network, known: Records) -> float:

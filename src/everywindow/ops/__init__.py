@@ -17,6 +17,7 @@ from everywindow.ops.rule import Call, MixesBatch, NotProved, NotReproducible, N
 from everywindow.ops.shape import Reshape
 from everywindow.ops.varying import CHANGES, changes
 from everywindow.ops.verbatim import emit_overload
+from everywindow.ops.weights import positive_weights
 
 __all__ = [
     "BATCH",
@@ -52,6 +53,7 @@ __all__ = [
     "layout_by_shape",
     "may_save",
     "per_item",
+    "positive_weights",
     "rule_for",
     "settled",
     "shape_of",

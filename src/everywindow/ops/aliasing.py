@@ -71,7 +71,7 @@ IN_PLACE: dict[Any, Any] = {
 """Elementwise operations and those that overwrite their first input."""
 
 
-OWN_FRESH = frozenset(["window_linear"])
+OWN_FRESH = frozenset(["positive_weights", "window_linear"])
 """Our own functions (:mod:`everywindow.ops.functional`) whose result is always new memory."""
 
 

@@ -33,6 +33,7 @@ from everywindow.ops.shape import Permute, Reshape
 from everywindow.ops.transposed import TransposedConvolution
 from everywindow.ops.upsample import DepthToSpace, LinearUpsampling, NearestUpsampling
 from everywindow.ops.verbatim import AlongFeatures
+from everywindow.ops.weights import PositiveWeights
 
 RULES: tuple[type[Rule], ...] = (
     AdaptiveMaxPooling,
@@ -65,6 +66,7 @@ RULES: tuple[type[Rule], ...] = (
     Patches,
     Permute,
     Pointwise,
+    PositiveWeights,
     Prelu,
     Reduction,
     Repetition,
