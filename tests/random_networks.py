@@ -145,8 +145,8 @@ class Unfolded(nn.Module):
             x = x.unfold(dim, size, step)
         patches = x.flatten(2 + axes)
         if self.how == "linear":
-            reduced: Tensor = self.over(patches).movedim(-1, 2).flatten(1, 2)
-            return reduced
+            made: Tensor = self.over(patches).movedim(-1, 2).flatten(1, 2)
+            return made
         return patches.mean(-1) if self.how == "mean" else patches.amax(-1)
 
     def extra_repr(self) -> str:
