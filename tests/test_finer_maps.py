@@ -227,7 +227,7 @@ class Skipping(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         first = torch.tanh(self.first(x))
         up = torch.tanh(self.up(torch.tanh(self.down(first))))
-        joined = up + first if self.added else torch.cat([up, first], 1)
+        joined = first + up if self.added else torch.cat([up, first], 1)
         return self.head(torch.tanh(self.last(joined)).pow(2).mean(tuple(range(2, x.ndim))))
 
 
