@@ -181,7 +181,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a short training, to see that it works")
     given = parser.parse_args()
-    clf, tests, (windows, dense, as_crops) = run(given.seed, given.quick)
+    with train.one_thread():  # the same figures on every number of cores
+        clf, tests, (windows, dense, as_crops) = run(given.seed, given.quick)
     clf.save(given.out)
     print(f"{'on held-out images':36}{'average precision':>20}{'false alarms per image':>25}")
     for name, (precision, alarms) in tests.items():
