@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -171,3 +172,45 @@ def test_compared_and_counted() -> None:
     assert by_mode["fcn"].relative_difference > 1e-3
     macs = ew.cost(fcn, image_size=tuple(image.shape[1:])).macs
     assert macs["crops"] > macs["fcn"]
+
+
+def halved(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output / 2
+
+
+def hooked(fcn: nn.Module) -> None:
+    fcn.register_forward_hook(halved)
+
+
+def hooked_dropout(fcn: nn.Module) -> None:
+    fcn.get_submodule("drop").register_forward_hook(halved)
+
+
+def replaced_norm(fcn: nn.Module) -> None:
+    fcn._modules["norm"] = nn.Identity()
+
+
+def pruned(fcn: nn.Module) -> None:
+    nn.utils.parametrize.register_parametrization(fcn.get_submodule("head"), "weight", nn.Tanh())
+
+
+@pytest.mark.parametrize("change", [hooked, hooked_dropout, replaced_norm, pruned])
+def test_what_its_owner_did_to_it_counts(change: Callable[[nn.Module], None]) -> None:
+    image = image_for(2)
+    fcn = ew.convolutionalize(trial(), window=WINDOWS[2]).eval()
+    with torch.no_grad():
+        before = fcn(image.unsqueeze(0))[0]
+        change(fcn)
+        own = fcn(image.unsqueeze(0))[0]
+    found = ew.scan(fcn, image, mode="fcn")
+    assert oracle.relative_difference(own, before) > 1e-3
+    assert oracle.relative_difference(found.scores, own) <= EQUAL
+
+
+def test_another_layer_in_it_may_end_the_proof() -> None:
+    fcn = ew.convolutionalize(trial(), window=WINDOWS[2]).eval()
+    assert ew.scan(fcn, image_for(2), mode="fcn").verdict.exact
+    fcn._modules["norm"] = nn.InstanceNorm2d(4)
+    verdict = ew.scan(fcn, image_for(2), mode="fcn").verdict
+    assert not verdict.exact
+    assert verdict.reasons

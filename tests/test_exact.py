@@ -46,8 +46,7 @@ def test_sharing_may_end_behind_any_call() -> None:
     image = noise((1, 2, 31, 29), 3)[0]
     expected = oracle.crops(module, image, (18, 17), (2, 3))
     network = captured_network(module, (18, 17), 2)
-    targets = {str(node.target) for node in network.graph.nodes}
-    assert any("native_batch_norm" in target for target in targets), "no call with several outputs"
+    assert any(isinstance(node.meta.get("shape"), list) for node in network.graph.nodes), "no call with several outputs"
     steps = len(build(network, (7, 5), (2, 3)).steps)
     assert steps > 10
     for share in range(steps + 1):

@@ -166,3 +166,57 @@ def test_compare_leaves_out_what_has_no_conversion(net: nn.Module) -> None:
 def test_compare_names_an_unknown_mode_before_it_runs() -> None:
     with pytest.raises(ew.InputError, match="'fast' is none of"):
         ew.compare(grey(), torch.zeros(1, 3, 3), window=16, modes=["fast"])
+
+
+def emptied(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([y[:, :, :12], y[:, :, 12:]], 2)
+
+
+def narrowed(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([y, y.narrow(3, 0, 0)], 3)
+
+
+@pytest.mark.parametrize("code", [emptied, narrowed])
+def test_a_part_without_positions(code: Callable[[Tensor, Tensor], Tensor]) -> None:
+    net = Code(code).eval()
+    modes = [ew.scan(net, IMAGE, window=16, stride=5, mode=mode).scores for mode in ("crops", "exact")]
+    assert torch.allclose(*modes, atol=1e-5)
+    assert ew.cost(net, image_size=30, window=16, stride=5).macs["crops"] > 0
+
+
+class WithBias(nn.Module):
+    """Puts out its scores and its bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = grey()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.net(x), self.net[-1].bias
+
+
+@pytest.mark.parametrize("mode", ["crops", "fcn", "exact"])
+def test_an_output_that_no_image_changes_is_refused(mode: str) -> None:
+    with pytest.raises(ew.InputError, match="output"):
+        ew.scan(WithBias().eval(), IMAGE, window=16, stride=5, mode=mode, output=1)
+
+
+class Squash:
+    """A helper with a limit on its class."""
+
+    limit = 1000.0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x.clamp(max=self.limit)
+
+
+@pytest.mark.parametrize("mode", ["crops", "exact", "fcn"])
+def test_limits_beyond_ordinary_noise_are_followed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    squash = Squash()
+    net = Code(lambda x, y: squash(y)).eval()
+    image = 50 * IMAGE
+    for limit in (1000.0, 10.0):
+        monkeypatch.setattr(Squash, "limit", limit)
+        found = ew.scan(net, image, window=16, stride=14, mode=mode).scores[:, 0, 0]
+        with torch.no_grad():
+            assert torch.allclose(found, net(image[None, :, :16, :16])[0], atol=1e-3)

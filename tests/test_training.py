@@ -243,3 +243,56 @@ def test_weights_go_back_into_a_classifier_with_its_names() -> None:
         fcn.get_parameter("4.bias").fill_(7.0)
     assert fcn.to_classifier(clf) is clf
     assert clf.module[4].bias.tolist() == [7.0] * 3
+
+
+class AddsLength(nn.Module):
+    """Takes a number beside the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 4, 3), nn.Linear(4 * (WINDOW - 2) ** 2 + 3, 5)
+
+    def forward(self, x: Tensor, age: Tensor) -> Tensor:
+        return self.head(torch.cat([self.conv(x).flatten(1), age], 1))
+
+
+def test_weights_go_back_into_a_classifier_with_constants() -> None:
+    clf = ew.Classifier(AddsLength().eval(), window=WINDOW, channels=2, constants={"age": torch.randn(1, 3)})
+    fcn = ew.convolutionalize(clf)
+    with torch.no_grad():
+        fcn.get_parameter("head.bias").fill_(7.0)
+    assert fcn.to_classifier(clf) is clf
+    image = noise((2, WINDOW, WINDOW), 1, torch.float32)
+    assert torch.allclose(ew.scan(clf, image).scores[:, 0, 0], fcn(image[None])[0, :, 0, 0].detach(), atol=1e-5)
+
+
+class Drops(nn.Module):
+    """Stochastic depth with a flattened map."""
+
+    def __init__(self, tokens: bool) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.conv, self.drop = nn.Conv2d(2, 4, 3), DropsItems()
+        self.head = nn.Linear(4 * (WINDOW - 2) ** 2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.drop(x.flatten(2).transpose(1, 2)).transpose(1, 2) if self.tokens else self.drop(x.flatten(1))
+        return self.head(x.flatten(1))
+
+
+class DropsItems(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        kept = torch.rand(len(x), *[1] * (x.ndim - 1)) < 0.5
+        return x * kept
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_resting_layers_on_flattened_maps_are_not_lost(tokens: bool) -> None:
+    module = Drops(tokens).train()
+    fcn = ew.convolutionalize(module, window=WINDOW, channels=2)
+    image = noise((64, 2, WINDOW, WINDOW), 1, torch.float32)
+    dropped = [int((scores(image).flatten(1) == module.head.bias).all(1).sum()) for scores in (module, fcn)]
+    assert all(10 < count < 54 for count in dropped)

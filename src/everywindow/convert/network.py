@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from everywindow.convert.frozen import frozen, thawed
 from everywindow.errors import InputError
 from everywindow.geometry import MapSize, Verdict, WindowGrid, times
+from everywindow.graph import original as as_written
 from everywindow.models import Classifier
 
 
@@ -125,7 +126,7 @@ class FullyConvolutional(nn.Module):
         >>> fcn.to_classifier(net)[2].bias.tolist()
         [7.0, 7.0]
         """
-        module = original.module if isinstance(original, Classifier) else original
+        module = as_written(original.module if isinstance(original, Classifier) else original)
         known = module.state_dict()
         for name, tensor in self.state_dict().items():
             if name not in known or known[name].shape != tensor.shape:

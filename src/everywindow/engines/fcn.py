@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, for_inference, reusing_memory
+from everywindow.convert import FullyConvolutional, for_inference
 from everywindow.costing import fcn_macs, fcn_peak_bytes
 from everywindow.engines.formats import formatted_kernels, memory_formats, torch_format
 from everywindow.engines.memory import SCRATCH, largest_batch
@@ -96,8 +96,8 @@ class _Pass:
     """The converted network with kernels and input in one memory format, reusing memory where nobody can tell."""
 
     def __init__(self, fcn: FullyConvolutional, module: nn.Module, memory_format: str) -> None:
-        # The user's own may be given other weights, which a kept copy would not have.
-        self._run = reusing_memory(fcn).eval() if fcn is module else for_inference(fcn)
+        # What its owner did to a converted network (hooks, other layers) no copy would have.
+        self._run = fcn if fcn is module else for_inference(fcn)
         self._names = {id(weight): name for name, weight in fcn.named_parameters()}
         self._module, self._format = module, memory_format
         self._kernels: dict[str, Tensor] | None = None
@@ -110,6 +110,8 @@ class _Pass:
 
     def _formatted(self) -> dict[str, Tensor]:
         """The original's kernels in the memory format, by the converted network's names."""
+        if self._run is self._module:
+            return {}
         own = dict(self._module.named_parameters())
         found = formatted_kernels(self._module, self._format)
         return {self._names[id(own[name])]: kernel for name, kernel in found.items() if id(own[name]) in self._names}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from everywindow.convert import FullyConvolutional
 from everywindow.costing import crops_macs, fcn_macs, window_peak_bytes
 from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import quiet_tf32, run_crops
@@ -23,8 +24,8 @@ from everywindow.engines.plan import Plan
 from everywindow.engines.prepare import Prepared, default_stride, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
-from everywindow.geometry import Verdict, WindowGrid
-from everywindow.graph import Output, evaluating, only, using
+from everywindow.geometry import Reason, Verdict, WindowGrid
+from everywindow.graph import Output, evaluating, one_pass_records, only, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -133,7 +134,19 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
         )
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
-    return Run(scores.cpu(), fcn.verdict, plan, job.grid, 0.0)
+    verdict = _own_verdict(job, fcn) if fcn is module else fcn.verdict
+    return Run(scores.cpu(), verdict, plan, job.grid, 0.0)
+
+
+def _own_verdict(job: Job, fcn: FullyConvolutional) -> Verdict:
+    """Of a converted network as it stands now: its owner may have put other layers in."""
+    network = job.prepared.network
+    if network is None:
+        why = job.prepared.why_not or Reason("network", "it cannot be captured")
+        return Verdict(exact=False, reasons=(*fcn.verdict.reasons, why))
+    now = one_pass_records(network)
+    changed = (now.unshared,) if now.unshared else now.verdict.reasons
+    return Verdict(fcn.verdict.exact and not changed and now.verdict.exact, (*fcn.verdict.reasons, *changed))
 
 
 def _by_crops(job: Job, choice: Choice) -> Run:

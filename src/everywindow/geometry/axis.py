@@ -157,7 +157,7 @@ class AxisRecord:
         Windows share no more than before: the period stays.
 
         >>> AxisRecord(n=8, jump=2, period=2, head=1).upsampled(Upsampling(2))
-        AxisRecord(n=16, jump=1, period=2, head=2, tail=0, network_stride=1, seen_low=-1, seen_high=1, coarseness=1)
+        AxisRecord(n=16, jump=1, period=2, head=2, tail=0, network_stride=2, seen_low=-1, seen_high=1, coarseness=1)
         """
         jump, between = divmod(self.jump, op.factor)
         if between:

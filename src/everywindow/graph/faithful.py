@@ -112,9 +112,12 @@ def _tried(module: nn.Module, call: Callable[[Tensor], Any], network: Network) -
 
 
 def _noise(network: Network, module: nn.Module, windows: int) -> Tensor:
+    """Windows of noise, a hundred times as strong at one end as at the other: so limits in the code show."""
     dtype, device = precision(module, network.window, network.channels)
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((windows, network.channels, *network.window), generator=generator).to(device, dtype)
+    strength = torch.logspace(0, 2, network.window[-1])
+    noise = torch.randn((windows, network.channels, *network.window), generator=generator) * strength
+    return noise.to(device, dtype)
 
 
 def _without_image(network: Network) -> set[int]:

@@ -6,17 +6,21 @@ from typing import Any
 
 from torch import fx
 
+from everywindow.errors import InputError
 from everywindow.graph.network import Network
 from everywindow.graph.outputs import Output, chosen
+from everywindow.graph.records import records
 
 
 def only(network: Network, output: Output = None) -> Network:
     """The network with a single output; made once and kept with the network.
 
     Raises:
-        InputError: no such output.
+        InputError: no such output, or one that no image changes.
     """
     leaf = chosen(network.outputs, output)
+    if records(network).values[leaf] is None:
+        raise InputError("output", "these scores do not depend on the image", "give another output=")
     if leaf is network.outputs:
         return network
     kept: dict[fx.Node, Network] = network.kept.setdefault("outputs", {})

@@ -43,6 +43,8 @@ def after_local(call: Call, value: Value, ops: LocalOps, why: Mapping[int, str],
         axis = space_axes((layout[dim],))[0]
         before = value.axis(axis)
         after = before.after(op)
+        if after.n < 1:
+            raise NotShared("no position is left")
         if _adds_border(before, after, op):
             reasons.append(call.because(why[dim]))
         value = value.with_axis(axis, after)

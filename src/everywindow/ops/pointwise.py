@@ -254,7 +254,7 @@ class Identity(Rule):
     def convert(self, call: Call, emit: Emitter) -> Mapped:
         mapped = emit.mapped(call.inputs[0])
         source, resting = call.inputs[0].meta["dtype"], call.node.meta.get("at_rest")
-        if resting is not None and is_in_place(mapped.value.layout):
+        if resting is not None:
             node = emit.module(_free_path(call, emit), deepcopy(resting), mapped.node)
             node.meta["at_rest"] = True
             return replace(mapped, node=node)
