@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch
+from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch, is_space
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.rule import (
@@ -78,6 +78,34 @@ class Opaque(Rule):
         value = self.infer(call)
         assert isinstance(value, Value)
         return replace(mapped, node=emit_overload(call, emit, arguments), value=value)
+
+
+class OfMaps(Opaque):
+    """Works on a map ``[N, C, *axes]``, and on no map in another form; behind a reduction over the window it runs as it
+    stands."""
+
+    def infer(self, call: Call) -> Value | tuple[Value, ...]:
+        value = call.value(call.inputs[0])
+        if not value.mapped:
+            return super().infer(call)
+        self._check(call, value)
+        if not all(map(is_space, value.layout[2:])) or is_space(value.layout[1]):
+            raise NotShared(f"{op_name(call)} over a flattened or reduced map")
+        return self._after(call, value)
+
+    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
+        mapped = emit.mapped(call.inputs[0])
+        if not mapped.value.mapped:
+            return super().convert(call, emit)
+        return replace(self._on_map(call, emit, mapped), value=self._after(call, mapped.value))
+
+    def _after(self, call: Call, value: Value) -> Value:
+        """The record behind the call on a map."""
+        raise NotImplementedError
+
+    def _on_map(self, call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
+        """The image-wide counterpart; its record is set elsewhere."""
+        raise NotImplementedError
 
 
 class Expansion(Opaque):

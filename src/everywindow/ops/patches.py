@@ -14,7 +14,7 @@ from everywindow.kernels import every
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import rearrangement
 from everywindow.ops.local import after_local, extents_after, place
-from everywindow.ops.opaque import Opaque
+from everywindow.ops.opaque import OfMaps
 from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads, shape_of
 
@@ -112,35 +112,22 @@ def _labels(layout: Layout) -> list[tuple[int, ...]]:
     return found
 
 
-class SpaceToDepth(Opaque):
+class SpaceToDepth(OfMaps):
     """``pixel_unshuffle``: the positions of a patch go to the features, behind the channels."""
 
     targets = overloads("pixel_unshuffle.default")
     own_dims = 3
 
-    def infer(self, call: Call) -> Value | tuple[Value, ...]:
-        value = call.value(call.inputs[0])
-        if not _on_map(value):
-            return super().infer(call)
-        self._check(call, value)
+    def _after(self, call: Call, value: Value) -> Value:
         plain = patched(call, value, _ops(call))
         return replace(plain, layout=(plain.layout[0], feature_dim(call.shape[1]), *plain.layout[2:-2]))
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        mapped = emit.mapped(call.inputs[0])
-        value = self.infer(call)
-        if not _on_map(mapped.value):
-            return super().convert(call, emit)
-        assert isinstance(value, Value)
-        plain = patched_map(emit, mapped, _ops(call), value)
+    def _on_map(self, call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
+        plain = patched_map(emit, mapped, _ops(call), mapped.value)
         return replace(plain, node=emit.call(_to_depth, plain.node))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         return patches_shared(call, places, after, _ops(call), _to_depth)
-
-
-def _on_map(value: Value) -> bool:
-    return len(value.layout) == 4 and all(map(is_space, value.layout[2:]))
 
 
 def _ops(call: Call) -> Ops:

@@ -9,17 +9,17 @@ from typing import Any
 
 from torch import Tensor
 
-from everywindow.geometry import LocalOp, Stuffing, Value, feature_dim, is_space, space_axes
+from everywindow.geometry import LocalOp, Stuffing, Value, feature_dim, space_axes
 from everywindow.ops.convolution import arguments_of
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import after_local
-from everywindow.ops.opaque import Opaque, op_name
+from everywindow.ops.opaque import OfMaps
 from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.rule import Call, NotShared, numbers, overloads, per_item, shape_of
 from everywindow.ops.upsample import FINER_THAN_PIXELS, require_undilated
 
 
-class TransposedConvolution(Opaque):
+class TransposedConvolution(OfMaps):
     """Shared as a convolution of stuffed positions; one pass runs the call itself on the map."""
 
     macs_by_input = True
@@ -27,29 +27,21 @@ class TransposedConvolution(Opaque):
 
     def infer(self, call: Call) -> Value | tuple[Value, ...]:
         call.require_constant("weight", "bias")
-        value = call.value(call["input"])
-        if not value.mapped:
-            return super().infer(call)
-        self._check(call, value)
-        if not all(map(is_space, value.layout[2:])) or is_space(value.layout[1]):
-            raise NotShared(f"{op_name(call)} over a flattened or reduced map")
+        return super().infer(call)
+
+    def _after(self, call: Call, value: Value) -> Value:
         stages = _stages(call)
         ops = {dim: stage.op for dim, stage in stages.items()}
         stuffed = _stuffed(value, stages, feature_dim(call.shape[1]))
         return after_local(call, stuffed, ops, {dim: stage.why for dim, stage in stages.items()}, call.shape)
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        mapped = emit.mapped(call["input"])
-        value = self.infer(call)
-        assert isinstance(value, Value)
-        if not mapped.value.mapped:
-            return super().convert(call, emit)
+    def _on_map(self, call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
         extents = list(mapped.extents)
         for dim, stage in _stages(call).items():
             axis = require_undilated(call, mapped, dim)
             extents[axis] = mapped.extent(axis).finer(stage.step, stage.added)
         arguments = [emit.argument(argument, {call["input"]: mapped.node}) for argument in call.arguments.values()]
-        return replace(mapped, node=emit.call(call.target, *arguments), value=value, extents=tuple(extents))
+        return replace(mapped, node=emit.call(call.target, *arguments), extents=tuple(extents))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source, stages = call["input"], _stages(call)

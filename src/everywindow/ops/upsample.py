@@ -12,9 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from everywindow.geometry import AxisRecord, Border, LocalOp, Upsampling, Value, feature_dim, is_space, space_axes
+from everywindow.geometry import (
+    AxisRecord,
+    Border,
+    Extent,
+    LocalOp,
+    Upsampling,
+    Value,
+    feature_dim,
+    space_axes,
+)
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.opaque import Opaque, op_name
+from everywindow.ops.opaque import OfMaps, op_name
 from everywindow.ops.places import Environment, Places, Step, picked
 from everywindow.ops.rule import Call, NotShared, Shape, overloads, shape_of
 
@@ -22,32 +31,21 @@ SCALES = ("scales", "scales_d", "scales_h", "scales_w")
 """Arguments of the overloads that take a factor for each axis by itself."""
 
 
-class DepthToSpace(Opaque):
+class DepthToSpace(OfMaps):
     """``pixel_shuffle``: groups of features become positions between positions."""
 
     targets = overloads("pixel_shuffle.default")
     own_dims = 3
 
-    def infer(self, call: Call) -> Value | tuple[Value, ...]:
-        value = call.value(call.inputs[0])
-        if not _on_map(value):
-            return super().infer(call)
-        self._check(call, value)
+    def _after(self, call: Call, value: Value) -> Value:
         factor = call["upscale_factor"]
         finer = _with_axes(value, {2: factor, 3: factor}, lambda record, times: record.upsampled(Upsampling(times)))
         return replace(finer, layout=(finer.layout[0], feature_dim(call.shape[1]), *finer.layout[2:]))
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        mapped = emit.mapped(call.inputs[0])
-        if not _on_map(mapped.value):
-            return super().convert(call, emit)
-        factor, extents = call["upscale_factor"], list(mapped.extents)
-        for dim in (2, 3):
-            axis = require_undilated(call, mapped, dim)
-            extents[axis] = mapped.extent(axis).finer(factor)
-        value = self.infer(call)
-        assert isinstance(value, Value)
-        return replace(mapped, node=emit.call(call.target, mapped.node, factor), value=value, extents=tuple(extents))
+    def _on_map(self, call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
+        factor = call["upscale_factor"]
+        extents = finer_extents(call, mapped, {2: factor, 3: factor})
+        return replace(mapped, node=emit.call(call.target, mapped.node, factor), extents=extents)
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         """The call as it stands, where the positions made of one lie in its place."""
@@ -63,14 +61,10 @@ class DepthToSpace(Opaque):
         return Step(run)
 
 
-def _on_map(value: Value) -> bool:
-    return len(value.layout) == 4 and all(map(is_space, value.layout[2:])) and not is_space(value.layout[1])
-
-
 FINER_THAN_PIXELS = "it puts positions closer together than pixels"
 
 
-class NearestUpsampling(Opaque):
+class NearestUpsampling(OfMaps):
     """Every position several times."""
 
     targets = overloads(
@@ -80,28 +74,16 @@ class NearestUpsampling(Opaque):
         "_upsample_nearest_exact2d.default _upsample_nearest_exact3d.default"
     )
 
-    def infer(self, call: Call) -> Value | tuple[Value, ...]:
-        value = call.value(call.inputs[0])
-        if not value.mapped:
-            return super().infer(call)
-        self._check(call, value)
-        return _with_axes(value, self._factors(call, value), self._record)
+    def _after(self, call: Call, value: Value) -> Value:
+        return _with_axes(value, self._factors(call), self._record)
 
-    def convert(self, call: Call, emit: Emitter) -> Mapped | tuple[Mapped, ...]:
-        mapped = emit.mapped(call.inputs[0])
-        if not mapped.value.mapped:
-            return super().convert(call, emit)
-        factors, extents = self._factors(call, mapped.value), list(mapped.extents)
-        for dim, factor in factors.items():
-            axis = require_undilated(call, mapped, dim)
-            extents[axis] = mapped.extent(axis).finer(factor)
-        value = self.infer(call)
-        assert isinstance(value, Value)
+    def _on_map(self, call: Call, emit: Emitter, mapped: Mapped) -> Mapped:
+        factors = self._factors(call)
         node = emit.call(self.on_map, mapped.node, list(factors.values()))
-        return replace(mapped, node=node, value=value, extents=tuple(extents))
+        return replace(mapped, node=node, extents=finer_extents(call, mapped, factors))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
-        factors = self._factors(call, call.value(call.inputs[0]))
+        factors = self._factors(call)
         return picked(call, places, after, {dim: Upsampling(factor) for dim, factor in factors.items()})
 
     @staticmethod
@@ -115,11 +97,9 @@ class NearestUpsampling(Opaque):
         """The record of an axis behind the upsampling."""
         return record.upsampled(Upsampling(factor))
 
-    def _factors(self, call: Call, value: Value) -> dict[int, int]:
+    def _factors(self, call: Call) -> dict[int, int]:
         """The factor of each dimension behind the features."""
         source, shape = shape_of(call.inputs[0])[2:], call.shape[2:]
-        if not all(map(is_space, value.layout[2:])):
-            raise NotShared(f"{op_name(call)} over a flattened or reduced map")
         if not self._is_even(call, source, shape):
             raise NotShared(f"{op_name(call)} from {list(source)} to {list(shape)} positions treats them unevenly")
         return {dim: b // a for dim, (a, b) in enumerate(zip(source, shape, strict=True), start=2)}
@@ -142,7 +122,7 @@ class LinearUpsampling(NearestUpsampling):
     def share(self, call: Call, places: Places, after: Value) -> Step:
         source = call.inputs[0]
         before = call.value(source)
-        factors = self._factors(call, before)
+        factors = self._factors(call)
         finer = _with_axes(before, factors, super()._record)
         wider = _with_axes(finer, factors, _repeated_ends)
         copied = places.picks(before, finer, {dim: Upsampling(factor) for dim, factor in factors.items()})
@@ -154,18 +134,11 @@ class LinearUpsampling(NearestUpsampling):
 
         return Step(run, moves, copies=(source,))
 
-    def infer(self, call: Call) -> Value | tuple[Value, ...]:
-        value = super().infer(call)
-        before = call.value(call.inputs[0])
-        if not isinstance(value, Value) or not before.mapped:
-            return value
-        smooths = any(factor > 1 for factor in self._factors(call, before).values())
-        ends = smooths and not all(value.axis(axis).exact for axis in value.mapped)
-        return (
-            value.because(call.because("it repeats the window's outermost positions beyond its ends"))
-            if ends
-            else value
-        )
+    def _after(self, call: Call, value: Value) -> Value:
+        after = super()._after(call, value)
+        smooths = any(factor > 1 for factor in self._factors(call).values())
+        why = call.because("it repeats the window's outermost positions beyond its ends")
+        return after.because(why) if smooths else after
 
     @staticmethod
     def on_map(x: Tensor, factors: Sequence[int]) -> Tensor:
@@ -208,6 +181,19 @@ def _with_axes(
             raise NotShared(FINER_THAN_PIXELS)
         value = value.with_axis(axis, record)
     return value
+
+
+def finer_extents(call: Call, mapped: Mapped, factors: Mapping[int, int]) -> tuple[Extent | None, ...]:
+    """The extents of a map that gets so many positions in the place of each, per dimension.
+
+    Raises:
+        NotShared: at one place of the map windows would have different values.
+    """
+    extents = list(mapped.extents)
+    for dim, factor in factors.items():
+        axis = require_undilated(call, mapped, dim)
+        extents[axis] = mapped.extent(axis).finer(factor)
+    return tuple(extents)
 
 
 def require_undilated(call: Call, mapped: Mapped, dim: int) -> int:
