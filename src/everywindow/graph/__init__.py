@@ -7,21 +7,12 @@ from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
 from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
-from everywindow.graph.network import Network
+from everywindow.graph.network import Network, needed_for, needed_nodes, output_nodes
 from everywindow.graph.outputs import Output, chosen, leaves, plain_outputs
 from everywindow.graph.plain import decode, encode
+from everywindow.graph.propagate import gathered_inputs
 from everywindow.graph.quiet import quiet_torch
-from everywindow.graph.records import (
-    Records,
-    gathered_inputs,
-    needed_for,
-    needed_nodes,
-    one_pass_network,
-    one_pass_records,
-    output_nodes,
-    records,
-    refresh,
-)
+from everywindow.graph.records import Records, one_pass_network, one_pass_records, records, refresh
 from everywindow.graph.selected import only
 
 __all__ = [

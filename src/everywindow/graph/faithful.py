@@ -17,9 +17,9 @@ from everywindow.errors import CaptureError
 from everywindow.graph.applied import original
 from everywindow.graph.evaluating import evaluating, precision
 from everywindow.graph.module import run
-from everywindow.graph.network import Network
+from everywindow.graph.network import Network, output_nodes
 from everywindow.graph.outputs import leaves, plain_outputs
-from everywindow.graph.records import output_nodes, records
+from everywindow.graph.records import records
 
 CLOSE = {torch.float64: 1e-7, torch.float32: 1e-3}
 """Largest difference that rounding explains, relative to the largest score; half precisions get ``COARSE``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,3 +61,28 @@ class Network:
 
 
 __all__ = ["BATCH", "Network"]
+
+
+def output_nodes(network: Network) -> list[fx.Node]:
+    """The leaves of the network's output structure."""
+    leaves: list[fx.Node] = []
+    fx.node.map_arg(network.outputs, leaves.append)
+    return leaves
+
+
+def needed_for(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """Some nodes, and all that they depend on."""
+    wanted: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in wanted:
+            wanted.add(node)
+            waiting.extend(node.all_input_nodes)
+    return wanted
+
+
+def needed_nodes(network: Network) -> list[fx.Node]:
+    """The nodes that the outputs depend on, in order."""
+    wanted = needed_for(output_nodes(network))
+    return [node for node in network.graph.nodes if node in wanted]
