@@ -136,11 +136,18 @@ def tells_windows_apart(scores: Tensor) -> bool:
 
 @torch.no_grad()
 def sees_the_border(module: nn.Module, image: Tensor, axis: int = 0) -> bool:
-    """Whether a pixel on the low border of a window ``[C, *window]`` changes a score by 1e-6 of it."""
-    centre = [n // 2 for n in image.shape[1:]]
-    centre[axis] = 0
-    changed = image.clone()
-    pixel: tuple[int | slice, ...] = (slice(None), *centre)
-    changed[pixel] += 3
-    before, after = (module(x.unsqueeze(0)).reshape(-1) for x in (image, changed))
-    return float((after - before).abs().max()) > 1e-6 * float(before.abs().max())
+    """Whether one of some pixels on the low border of a window ``[C, *window]`` changes a score by 1e-6 of it.
+
+    A single one may end behind a maximum, or in an activation that is at rest.
+    """
+    before = module(image.unsqueeze(0)).reshape(-1)
+    for part in (2, 3, 5, 8):
+        at = [n // part for n in image.shape[1:]]
+        at[axis] = 0
+        changed = image.clone()
+        pixel: tuple[int | slice, ...] = (slice(None), *at)
+        changed[pixel] += 3
+        after = module(changed.unsqueeze(0)).reshape(-1)
+        if float((after - before).abs().max()) > 1e-6 * float(before.abs().max()):
+            return True
+    return False

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import everywindow as ew
 from benchmarks.zoo.networks import CHANNELS
@@ -14,7 +14,7 @@ from benchmarks.zoo.row import STEADY, Row
 from everywindow.costing import crops_macs
 from everywindow.engines.prepare import Prepared, default_stride, prepare
 from everywindow.geometry import WindowGrid
-from trial_weights import BATCH_NORMS, amplification, calibrate, noise, with_trial_weights
+from trial_weights import BATCH_NORMS, amplification, calibrate, noise, tells_windows_apart, with_trial_weights
 
 _Plan = TypeVar("_Plan")
 
@@ -30,6 +30,10 @@ DAMPED = 0.3
 
 DAMPED_WEIGHTS = 0.75
 """The same for the scales of standardised weights, each of which the next layer multiplies again."""
+
+
+SEEDS = (1, 2, 3)
+"""Of weights, until some tell windows apart: of large attention networks not all do."""
 
 
 class Subject(NamedTuple):
@@ -58,14 +62,22 @@ def made_ready(row: Row, module: nn.Module) -> Subject:
     window = row.window
     macs = _window_macs(prepare(module, (window, window), CHANNELS), window)
     calibrated, tried = by_macs(IMAGES, macs) if row.library == "timm" else IMAGES[0]
-    with_trial_weights(module, CHANNELS, (window, window), seed=1, most=calibrated)
     images = noise((tried, CHANNELS, window, window), 9)
+    for seed in SEEDS:
+        with_trial_weights(module, CHANNELS, (window, window), seed=seed, most=calibrated)
+        if _tells_apart(module, images):
+            break
     amplified = amplification(module, images)
     if amplified > STEADY / QUIET:
         _quieten(module, window, min(32, calibrated))
         amplified = amplification(module, images)
     prepared = prepare(module, (window, window), CHANNELS)
     return Subject(row, module, window, prepared, default_stride(prepared, (window, window))[0], macs, amplified)
+
+
+@torch.no_grad()
+def _tells_apart(module: nn.Module, images: Tensor) -> bool:
+    return tells_windows_apart(torch.stack([module(image.unsqueeze(0)).flatten() for image in images[:4]], dim=1))
 
 
 def _quieten(module: nn.Module, window: int, images: int) -> None:
