@@ -36,8 +36,7 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``. It is in training or evaluation mode as the
-        original is, layer by layer.
+        ``geometry`` and ``verdict``. It is in training or evaluation mode as the original is, layer by layer.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.

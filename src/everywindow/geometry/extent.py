@@ -98,8 +98,6 @@ def _extended(chain: Chain, stage: Stage) -> Chain:
 def _longer(chain: Chain, others: set[Chain]) -> bool:
     """Whether another chain never gives more: one that differs only in what is added last."""
     *before, (times, add, divisor) = chain
-    return any((*before, (times, less, divisor)) in others for less in _adds(others) if less < add)
-
-
-def _adds(chains: set[Chain]) -> set[int]:
-    return {chain[-1][1] for chain in chains}
+    return any(
+        other[:-1] == tuple(before) and other[-1][::2] == (times, divisor) and other[-1][1] < add for other in others
+    )

@@ -114,6 +114,17 @@ def one_pass_records(network: Network) -> Records:
     left to compute (:data:`LITTLE`), windows are taken from the map and the rest runs as it stands.
     Where nothing of the kind is in the network, these are the :func:`records`.
     """
+    return _in_one_pass(one_pass_network(network))
+
+
+def one_pass_network(network: Network) -> Network:
+    """The network that the :func:`one_pass_records` are of: with means weighted by a softmax in another form, where it
+    has no one pass as it stands."""
+    return with_weighted_means(network) if _in_one_pass(network).unshared else network
+
+
+def _in_one_pass(network: Network) -> Records:
+    """The records of the one pass of a network as it stands."""
     if not records(network).unshared:
         return records(network)
     if network not in _ONE_PASS:
@@ -121,16 +132,8 @@ def one_pass_records(network: Network) -> Records:
         if found.unshared and _left(network, found) <= LITTLE:
             gathering = _propagated(network, one_pass=True, gather=True)
             found = found if gathering.unshared else gathering
-        weighted = with_weighted_means(network) if found.unshared else network
-        _ONE_PASS[network] = found if weighted is network else one_pass_records(weighted)
+        _ONE_PASS[network] = found
     return _ONE_PASS[network]
-
-
-def one_pass_network(network: Network) -> Network:
-    """The network that the :func:`one_pass_records` are of: with means weighted by a softmax in another form, where it
-    has no one pass as it stands."""
-    weighted = with_weighted_means(network)
-    return weighted if one_pass_records(network) is one_pass_records(weighted) else network
 
 
 def _propagated(network: Network, one_pass: bool = False, gather: bool = False) -> Records:

@@ -44,9 +44,7 @@ def _rewritten(network: Network) -> Network:
         if not node.users and node.op == "call_function":
             graph.erase_node(node)
     record_shapes(graph, network.state, network.window, network.channels)
-    made = Network(graph, network.state, network.window, network.channels, network.tied, network.most, network.unsaved)
-    made.kept["weighted"] = made
-    return made
+    return Network(graph, network.state, network.window, network.channels, network.tied, network.most, network.unsaved)
 
 
 def _softmax_behind(product: fx.Node) -> fx.Node | None:

@@ -8,8 +8,9 @@ the vector.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from everywindow.geometry import Atom, Batch, Feature, Layout, Space, is_space, space_axes
 
@@ -100,6 +101,12 @@ def rearrangement(before: Layout, after: Layout, order: tuple[Label, ...] | None
         order=tuple(pieces.index(label) for labels in new_slots for label in labels),
         groups=tuple(len(labels) for labels in new_slots),
     )
+
+
+def reordered(before: Layout, after: Layout, order: Sequence[int]) -> Rearrangement:
+    """How the physical form changes where whole dimensions of ``before`` come in another order."""
+    starts = [0, *accumulate(len(dim) for dim in before)]
+    return rearrangement(before, after, tuple(label for dim in order for label in range(starts[dim], starts[dim + 1])))
 
 
 def _count(layout: Layout) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from everywindow.geometry import Layout, LocalOp, Value, feature_dim, has_batch, is_space, space_axes
 from everywindow.kernels import every
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import rearrangement
+from everywindow.ops.form import reordered
 from everywindow.ops.local import after_local, extents_after, place
 from everywindow.ops.opaque import OfMaps
 from everywindow.ops.places import Environment, Places, Step
@@ -79,8 +79,7 @@ class Patches(Rule):
             return patched_map(emit, mapped, self._ops(call), self.infer(call))
         layout = mapped.value.layout
         order = [*(other for other in range(len(layout)) if other != dim), dim]
-        labels = tuple(label for other in order for label in _labels(layout)[other])
-        return emit.rearranged(mapped, rearrangement(layout, _moved_last(layout, dim), labels), self.infer(call))
+        return emit.rearranged(mapped, reordered(layout, _moved_last(layout, dim), order), self.infer(call))
 
     def share(self, call: Call, places: Places, after: Value) -> Step:
         if _is_single(call):
@@ -101,15 +100,6 @@ def _is_single(call: Call) -> bool:
 
 def _moved_last(layout: Layout, dim: int) -> Layout:
     return (*layout[:dim], (), *layout[dim + 1 :], layout[dim])
-
-
-def _labels(layout: Layout) -> list[tuple[int, ...]]:
-    """The atoms of each dimension, all numbered in a row."""
-    found, start = [], 0
-    for dim in layout:
-        found.append(tuple(range(start, start + len(dim))))
-        start += len(dim)
-    return found
 
 
 class SpaceToDepth(OfMaps):

@@ -112,8 +112,8 @@ class Select(Unchanged):
         value, dim = self._input(call)
         mapped = emit.plain(before, value)
         if not is_space(value.layout[dim]):
-            picked = emit_verbatim(call, emit, mapped, self.infer(call), dim=physical_dim(value.layout, dim))
-            return _without_first(emit, picked, value.layout) if dim == 0 else picked
+            one = emit_verbatim(call, emit, mapped, self.infer(call), dim=physical_dim(value.layout, dim))
+            return _without_first(emit, one, value.layout) if dim == 0 else one
         op = self._op(call, dim)
         single = after_local(call, value, {dim: op}, {dim: ""}, call.shape)
         return reduced_map(emit, cropped(emit, mapped, dim, op, single), [dim], "sum", keepdim=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from everywindow.geometry import Batch, Layout, Regrouping, Value, coalesced, re
 from everywindow.ops import functional as fn
 from everywindow.ops.batch import BATCH
 from everywindow.ops.emitter import Emitter, Mapped
-from everywindow.ops.form import form_of, is_in_place, rearrangement
+from everywindow.ops.form import form_of, is_in_place, rearrangement, reordered
 from everywindow.ops.patches import Ops, patched, patched_map, patches_shared, taken_apart, whole_patches
 from everywindow.ops.places import Environment, Places, Step, Unchanged
 from everywindow.ops.rule import Call, NotProved, NotShared, Rule, normal_dim, overloads, shape_of
@@ -116,14 +115,7 @@ class Permute(Unchanged):
         layout = mapped.value.layout
         order = _order(call, len(layout))
         after = tuple(layout[dim] for dim in order)
-        change = rearrangement(layout, after, _labels(layout, order))
-        return emit.rearranged(mapped, change, self.infer(call))
-
-
-def _labels(layout: Layout, order: list[int]) -> tuple[int, ...]:
-    """The atoms' labels in their new order."""
-    starts = [0, *accumulate(len(dim) for dim in layout)]
-    return tuple(label for dim in order for label in range(starts[dim], starts[dim + 1]))
+        return emit.rearranged(mapped, reordered(layout, after, order), self.infer(call))
 
 
 def _order(call: Call, rank: int) -> list[int]:

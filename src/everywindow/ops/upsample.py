@@ -100,11 +100,13 @@ class NearestUpsampling(OfMaps):
     def _factors(self, call: Call) -> dict[int, int]:
         """The factor of each dimension behind the features."""
         source, shape = shape_of(call.inputs[0])[2:], call.shape[2:]
-        if not self._is_even(call, source, shape):
+        factors = whole_factors(call.target, source, shape, _settings(call))
+        if factors is None or not self._is_even(call, source, shape):
             raise NotShared(f"{op_name(call)} from {list(source)} to {list(shape)} positions treats them unevenly")
-        return {dim: b // a for dim, (a, b) in enumerate(zip(source, shape, strict=True), start=2)}
+        return dict(enumerate(factors, start=2))
 
     def _is_even(self, call: Call, source: Shape, shape: Shape) -> bool:
+        """Whether an upsampling by whole factors treats all positions alike."""
         return copies(call.target, source, shape, _settings(call))
 
 
@@ -151,10 +153,7 @@ class LinearUpsampling(NearestUpsampling):
         return None if finer is None else _repeated_ends(finer, factor).after(_box(factor))
 
     def _is_even(self, call: Call, source: Shape, shape: Shape) -> bool:
-        given = _given_factors(call.target, _settings(call))
-        return not call["align_corners"] and all(
-            b % a == 0 and factor in (None, b // a) for a, b, factor in zip(source, shape, given, strict=True)
-        )
+        return not call["align_corners"]
 
 
 def _ends(factor: int) -> Border:
@@ -224,18 +223,23 @@ def copies(target: Any, source: Shape, shape: Shape, settings: tuple[Any, ...]) 
     Not always: ATen multiplies ``u`` by a rounded ``1 / factor``. With a factor of 41 position 41 is a copy of 0 in
     float32, and with channels last in memory in float64 too. So it is tried, in both precisions.
     """
-    factors = [b // a for a, b in zip(source, shape, strict=True)]
-    if any(a * factor != b for a, b, factor in zip(source, shape, factors, strict=True)):
-        return False
-    if not all(
-        given in (None, factor) for given, factor in zip(_given_factors(target, settings), factors, strict=True)
-    ):
-        return False
-    return all(
+    factors = whole_factors(target, source, shape, settings)
+    return factors is not None and all(
         _copies_along(target, axis, source, factors[axis], settings, dtype)
         for axis in range(len(source))
         for dtype in (torch.float32, torch.float64)
     )
+
+
+def whole_factors(target: Any, source: Shape, shape: Shape, settings: tuple[Any, ...]) -> list[int] | None:
+    """The factor of each axis; None where one is not whole, or another one was given."""
+    factors = [b // a for a, b in zip(source, shape, strict=True)]
+    given = _given_factors(target, settings)
+    whole = (
+        a * factor == b and one in (None, factor)
+        for a, b, factor, one in zip(source, shape, factors, given, strict=True)
+    )
+    return factors if all(whole) else None
 
 
 def _given_factors(target: Any, settings: tuple[Any, ...]) -> list[float | None]:
