@@ -127,11 +127,14 @@ def positive_twin(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
-def tells_windows_apart(scores: Tensor) -> bool:
-    """Whether scores ``[K, ...]`` differ enough between windows for a comparison to mean something."""
+def tells_windows_apart(scores: Tensor, least: float = LEAST_SPREAD) -> bool:
+    """Whether scores ``[K, ...]`` differ enough between windows for a comparison to mean something.
+
+    ``least`` is the spread that is enough, relative to the largest score.
+    """
     flat = scores.reshape(scores.shape[0], -1)
     spread = (flat.max(dim=1).values - flat.min(dim=1).values).max()
-    return bool(torch.isfinite(flat).all()) and float(spread) >= LEAST_SPREAD * float(flat.abs().max())
+    return bool(torch.isfinite(flat).all()) and float(spread) >= least * float(flat.abs().max())
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ import oracle
 from benchmarks.zoo.families import family_of
 from benchmarks.zoo.networks import CHANNELS, build, smallest_window
 from benchmarks.zoo.row import (
+    APART,
     CONTEXT,
-    EQUAL,
     MIXES,
     MOVED,
     PLAIN,
@@ -107,7 +107,7 @@ def _converted(subject: Subject, converted: FullyConvolutional) -> Row:
         larger=larger,
         macs_crops=crops_macs(network, grid),
         macs_fcn=fcn_macs(converted.maps, grid),
-        wrong=blind or _wrong(native, larger, exact),
+        wrong=blind or _wrong(native, larger, exact, subject.row.limit),
     )
 
 
@@ -129,9 +129,9 @@ def _with_exact(row: Row, subject: Subject) -> Row:
     gain, ends = _sharing(subject)
     wrong = row.wrong or ("" if subject.amplified <= STEADY else "these weights amplify roundings too much")
     wrong = wrong or ("" if all(apart for _, apart in found) else "these weights tell no windows apart")
-    wrong = wrong or ("" if max(differences) <= EQUAL else "the exact engine differs from the crops")
-    wrong = wrong or ("" if border is None or border > MOVED else "a pixel on a window's border leaves its score")
-    wrong = wrong or ("" if (outside or 0) <= UNMOVED else "a pixel outside a window moves its score")
+    wrong = wrong or ("" if max(differences) <= row.limit else "the exact engine differs from the crops")
+    wrong = wrong or ("" if border is None or border > MOVED else "the pixels on a window's border leave its score")
+    wrong = wrong or ("" if (outside or 0) <= UNMOVED else "pixels outside a window move its score")
     return replace(
         row,
         coprime=coprime,
@@ -182,19 +182,19 @@ def _exact_difference(
     image = noise((1, CHANNELS, *size), 5)[0]
     expected = oracle.crops(subject.module, image, (subject.window,) * 2, stride)
     difference = oracle.relative_difference(_exact_scores(subject, image, stride), expected)
-    return difference, tells_windows_apart(expected)
+    return difference, tells_windows_apart(expected, APART)
 
 
 def _moved(subject: Subject) -> tuple[float, float]:
-    """How far one pixel moves the score of the left of two windows, that it lies just outside of, and of the right one,
-    on whose border it lies; relative to the difference of the two scores."""
+    """How far a column of pixels moves the score of the left of two windows, that it lies just outside of, and of the
+    right one, on whose border it lies; relative to the difference of the two scores."""
     window, stride = subject.window, subject.stride
     image = noise((1, CHANNELS, window, window + stride), 6)[0]
 
     def scores(column: int | None) -> Tensor:
         changed = image.clone()
         if column is not None:
-            changed[:, window // 2, column] += 3
+            changed[:, :, column] += 3
         return _exact_scores(subject, changed, (stride, stride))[:, 0]
 
     before = scores(None)
@@ -209,7 +209,7 @@ def _native(module: nn.Module, converted: nn.Module, window: int) -> tuple[float
     images = noise((4, CHANNELS, window, window), 7)
     expected = torch.stack([module(image.unsqueeze(0))[0] for image in images], dim=1)
     scores = torch.stack([converted(image.unsqueeze(0))[0].flatten() for image in images], dim=1)
-    blind = "" if tells_windows_apart(expected) else "these weights tell no windows apart"
+    blind = "" if tells_windows_apart(expected, APART) else "these weights tell no windows apart"
     if not sees_the_border(module, images[0]):
         blind = "these weights do not see the border"
     return oracle.relative_difference(scores, expected), oracle.spread(expected), blind
@@ -221,10 +221,10 @@ def _larger(module: nn.Module, converted: FullyConvolutional, image: Tensor, win
     return oracle.relative_difference(converted(image.unsqueeze(0))[0], expected, max(scale, oracle.spread(expected)))
 
 
-def _wrong(native: float, larger: float, exact: bool) -> str:
-    if not native <= EQUAL:
+def _wrong(native: float, larger: float, exact: bool, limit: float) -> str:
+    if not native <= limit:
         return "differs from the original at the window's size"
-    if exact and not larger <= EQUAL:
+    if exact and not larger <= limit:
         return "called exact, and differs from the crops"
     if not larger < float("inf"):
         return "another number of scores than of windows, or not numbers"

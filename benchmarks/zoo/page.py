@@ -38,10 +38,11 @@ around each position, or with `windows taken` from the map.
 
 **Exact.** The exact engine, with everything shared that windows can share: `mode="exact"` takes crops instead where
 that is predicted to be faster. Largest difference to the plain sliding window at the network's stride, at half of it
-(for torchvision), and at a stride per axis that is coprime to it. `outside` is the change of a window's score as one
-pixel just outside of that window changes; that a pixel on its border moves it is checked too. `crops : exact` are
-mult-adds, at the network's stride on an image of four times the window; there sharing ends at the layer that the last
-column names, and what comes after runs window by window. `window` is in pixels, `M` in millions of mult-adds for one.
+(for torchvision), and at a stride per axis that is coprime to it. `outside` is the change of a window's score as a
+column of pixels just outside of that window changes; that one on its border moves it is checked too.
+`crops : exact` are mult-adds, at the network's stride on an image of four times the window; there sharing ends at the
+layer that the last column names, and what comes after runs window by window. `window` is in pixels, `M` in millions of
+mult-adds for one.
 """
 
 TIMM = """
@@ -56,6 +57,8 @@ COLUMNS = (
     *("stride", "at it", "half", "coprime", "at that", "outside", "crops : exact", "seconds"),
     *("one pass differs, or there is none, because", "sharing ends at"),
 )
+
+SINGLE = "computes parts in float32, so up to 1e-06 counts as equal"
 
 HOW = {PLAIN: "yes", CONTEXT: "context", TAKEN: "windows taken", "": "no"}
 
@@ -113,6 +116,7 @@ def line(row: Row) -> str:
     cells += [_ratio(row.macs_crops / row.macs_fcn if row.macs_fcn else 0), str(row.stride or "")]
     cells += [_number(row.at_stride), _number(row.at_half), coprime, _number(row.at_coprime), _number(row.outside)]
     why = f"**WRONG: {row.wrong}** {row.reason}" if row.wrong else row.reason
+    why += f"; {SINGLE}" if row.single else ""
     return _cells([*cells, _ratio(row.gain), seconds, why, row.ends])
 
 

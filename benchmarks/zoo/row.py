@@ -11,8 +11,15 @@ import torch
 import oracle
 
 EQUAL = oracle.TOLERANCE[torch.float64]
+EQUAL_SINGLE = 1e-6
+"""The same for networks that compute parts in float32 whatever they are given: a few roundings of it."""
+
 STEADY = EQUAL / 20 / torch.finfo(torch.float64).eps
 """Most that a network may amplify roundings: else scores that differ say nothing of how they were computed."""
+
+APART = 1e-4
+"""Least spread of the scores between windows, relative to the largest: differences are measured in units of the
+spread, and roundings of float64 are then 1e-12 of it, a hundredth of what counts as equal."""
 
 UNMOVED, MOVED = 1e-12, 1e-7
 """Largest change of a score, over the spread, that counts as none, and the least that counts as one."""
@@ -122,12 +129,13 @@ class Row:
         seconds: of processor time that the row took.
         wrong: what is wrong with the row; empty where nothing is.
         untried: why nothing was found; empty where something was.
+        single: whether parts of it compute in float32, though it is given float64.
         refused: whether no mode scores the network.
         stride: the network's.
         coprime: a stride per axis that has no divisor in common with it.
         at_stride, at_half, at_coprime: relative difference of the exact engine to the crops at the network's stride,
             at half of it and at the coprime one; None where that was not tried.
-        outside: change of a window's score, over the spread, as a pixel just outside that window changes; None where
+        outside: change of a window's score, over the spread, as the pixels just outside that window change; None where
             the network cannot be captured, for it then scores each window's own pixels.
         gain: mult-adds of the crops over those of the exact engine, at the network's stride on an image of four times
             the window.
@@ -151,6 +159,7 @@ class Row:
     wrong: str = ""
     untried: str = ""
     refused: bool = False
+    single: bool = False
     stride: int = 0
     coprime: tuple[int, int] = (0, 0)
     at_stride: float | None = None
@@ -174,10 +183,15 @@ class Row:
         return "hybrid" if self.gain > GAINS else "attention or token mixing"
 
     @property
+    def limit(self) -> float:
+        """Largest difference that counts as equal."""
+        return EQUAL_SINGLE if self.single else EQUAL
+
+    @property
     def equals(self) -> bool:
         """Whether the exact engine gave the crops' scores wherever that was tried."""
         tried = [found for found in (self.at_stride, self.at_half, self.at_coprime) if found is not None]
-        return bool(tried) and max(tried) <= EQUAL
+        return bool(tried) and max(tried) <= self.limit
 
     @classmethod
     def read(cls, kept: Mapping[str, Any]) -> Row:

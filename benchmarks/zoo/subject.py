@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import everywindow as ew
 from benchmarks.zoo.networks import CHANNELS
@@ -24,6 +26,9 @@ the mult-adds of a window."""
 
 QUIET = 1000
 """How much further below the limit a network must stay on some windows to be left as it is: others may amplify more."""
+
+DAMPINGS = 3
+"""So often a network is quietened, at most."""
 
 DAMPED = 0.3
 """What the scales of norms are multiplied with where it does not: less of each block adds up to more."""
@@ -68,16 +73,42 @@ def made_ready(row: Row, module: nn.Module) -> Subject:
         if _tells_apart(module, images):
             break
     amplified = amplification(module, images)
-    if amplified > STEADY / QUIET:
+    for _ in range(DAMPINGS):
+        if amplified <= STEADY / QUIET:
+            break
         _quieten(module, window, min(32, calibrated))
         amplified = amplification(module, images)
     prepared = prepare(module, (window, window), CHANNELS)
+    row = replace(row, single=_computes_in_single(module, images[:1]))
     return Subject(row, module, window, prepared, default_stride(prepared, (window, window))[0], macs, amplified)
 
 
 @torch.no_grad()
 def _tells_apart(module: nn.Module, images: Tensor) -> bool:
     return tells_windows_apart(torch.stack([module(image.unsqueeze(0)).flatten() for image in images[:4]], dim=1))
+
+
+@torch.no_grad()
+def _computes_in_single(module: nn.Module, image: Tensor) -> bool:
+    """Whether parts of a network in float64 compute in float32."""
+    casts = _Casts()
+    with casts:
+        module(image)
+    return casts.narrowed
+
+
+class _Casts(TorchDispatchMode):
+    """Sees whether numbers of float64 become numbers of float32."""
+
+    narrowed = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket is torch.ops.aten._to_copy and args[0].dtype is torch.float64:
+            self.narrowed = self.narrowed or result.dtype is torch.float32
+        return result
 
 
 def _quieten(module: nn.Module, window: int, images: int) -> None:
