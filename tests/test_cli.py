@@ -109,6 +109,23 @@ def test_scan_json_has_the_box_in_pixels_of_the_given_image(
     assert "strongest" in ran.err
 
 
+def test_boxes_and_scales_are_listed_in_pixels_of_the_given_image(
+    command: Any, bundle: str, photo: str, tmp_path: Path
+) -> None:
+    asked = ("scan", photo, "--model", bundle, "--class", "spot", "--json", "--boxes", 0.9, "--out")
+    one = command(*asked, tmp_path / "one").json
+    several = command(*asked, tmp_path / "several", "--scales", "1,2").json
+    (box,) = one["boxes"]
+    assert (box["start"], box["exclusive_stop"]) == ([17, 30], [24, 37])
+    assert box == one["strongest"] | {"windows": box["windows"]}
+    assert several["scales"] == [1.0, 2.0]
+    assert several["boxes"][0]["class"] == several["strongest"]["class"] == "spot"
+    assert [m["strongest"]["class"] for m in several["maps"]] == ["spot", "spot"]
+    assert "one of the two" in command(*asked, tmp_path / "x", "--scales", "1,2", "--scale", 2).err
+    assert "no probability" in command(*asked[:-2], 90, "--out", tmp_path / "x").complaint
+    assert "something else" in command(*asked, tmp_path / "one", "--scales", "1,2").complaint
+
+
 @pytest.mark.parametrize("out", ["results", "results/", "dotted.name/"])
 def test_a_folder_gets_map_and_heat_map(command: Any, bundle: str, photo: str, tmp_path: Path, out: str) -> None:
     ran = command("scan", photo, "--model", bundle, "--out", f"{tmp_path}/{out}")

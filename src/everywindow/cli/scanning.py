@@ -13,6 +13,7 @@ from everywindow.cli.options import (
     MODES,
     Console,
     Modes,
+    Scales,
     Sizes,
     image_options,
     json_option,
@@ -20,7 +21,7 @@ from everywindow.cli.options import (
     model_options,
     output_key,
 )
-from everywindow.cli.texts import map_record, map_text
+from everywindow.cli.texts import map_record, map_text, pyramid_record, pyramid_text
 
 if TYPE_CHECKING:
     from everywindow.api import ScoreMap
@@ -47,6 +48,17 @@ BOTH = ("map.npz", "heatmap.png")
     help="Class to look for and to draw.  [default: the top class of the image; of two classes the second]",
 )
 @click.option(
+    "--boxes",
+    type=float,
+    metavar="PROBABILITY",
+    help="Also list the boxes of that class with at least this probability, of which none overlaps another much.",
+)
+@click.option(
+    "--scales",
+    type=Scales(),
+    help="Scan at several sizes, such as 0.5,1,2, for small and large things; --out is then a folder.",
+)
+@click.option(
     "--out",
     "outs",
     multiple=True,
@@ -64,6 +76,8 @@ def scan(
     mode: str,
     klass: str | None,
     outs: tuple[str, ...],
+    boxes: float | None,
+    scales: tuple[float, ...] | None,
     console: Console,
     output: str | None,
     **options: Any,
@@ -71,6 +85,21 @@ def scan(
     """Score every window of IMAGE and write the map."""
     from everywindow import api
 
+    if scales is not None:
+        keep_inputs(outs, model, (image, weights))
+        if options.pop("scale") is not None:
+            raise click.UsageError("--scale and --scales: give one of the two.")
+        for out in outs:
+            api.Pyramid.check_writable(out)
+        classifier = load_model(model, weights, window, trust)
+        several = api.pyramid(classifier, image, scales, mode=mode, output=output_key(output), **options)
+        for out in outs:
+            several.save(out)
+        listed = None if boxes is None else several.boxes(klass, boxes)
+        console.say(pyramid_text(several, klass, listed))
+        console.say(f"written:    {', '.join(outs)}")
+        console.result({**pyramid_record(several, klass, listed), "files": list(outs)})
+        return
     files = [file for out in outs for file in _files(out)]
     keep_inputs(files, model, (image, weights))
     for file in files:
@@ -78,10 +107,11 @@ def scan(
     classifier = load_model(model, weights, window, trust)
     m = api.scan(classifier, image, mode=mode, output=output_key(output), **options)
     peak = m.strongest(klass)
+    listed = None if boxes is None else m.boxes(peak.klass, boxes)
     _write(m, files, peak.klass)
-    console.say(map_text(m, peak))
+    console.say(map_text(m, peak, listed))
     console.say(f"written:    {', '.join(map(str, files))}")
-    console.result({**map_record(m, peak), "files": [str(file) for file in files]})
+    console.result({**map_record(m, peak, listed), "files": [str(file) for file in files]})
 
 
 def _files(out: str) -> list[Path]:

@@ -91,7 +91,9 @@ def _device(given: str | torch.device | None, own: torch.device) -> torch.device
         device = torch.device(given)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        # Of a name that is none torch lists twenty that hardly anybody has.
+        unknown = "device type at start of device string" in str(error)
+        reason = "no such device; a GPU is 'cuda'" if unknown else str(error).splitlines()[0]
         raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
     if device.type == "meta":
         raise InputError("device", "'meta' cannot be used (it holds no values)", "use 'cpu' or leave it out")

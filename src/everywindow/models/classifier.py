@@ -255,6 +255,9 @@ def _classes(names: Any) -> tuple[str, ...] | None:
     listed = tuple(names) if is_list else ()
     if not listed or not all(isinstance(name, str) for name in listed):
         raise InputError("classes", f"{names!r:.60} is not a list of names", "give one name per output, or None")
+    twice = next((name for place, name in enumerate(listed) if name in listed[:place]), None)
+    if twice is not None:
+        raise InputError("classes", f"{twice!r} stands there twice", "give every output a name of its own")
     return listed
 
 
