@@ -20,7 +20,7 @@ ARGUMENTS = ("pad", "scale")
 
 
 def listed(images: Any) -> list[Any] | None:
-    """The images of a list or a folder; None where it is one image.
+    """The images of a list or a folder, or of folders in a list; None where it is one image.
 
     Raises:
         InputError: there are none.
@@ -28,10 +28,14 @@ def listed(images: Any) -> list[Any] | None:
     if isinstance(images, (list, tuple)):
         if not images:
             raise InputError("image", "the list is empty", "give one or more images")
-        return list(images)
-    if isinstance(images, (str, os.PathLike)) and Path(images).is_dir():
-        return list(image_files(images))
-    return None
+        return [one for image in images for one in _files(image) or [image]]
+    return _files(images)
+
+
+def _files(image: Any) -> list[Any] | None:
+    """Those of a folder; None where it is none."""
+    is_folder = isinstance(image, (str, os.PathLike)) and Path(image).is_dir()
+    return list(image_files(image)) if is_folder else None
 
 
 def compare_several(

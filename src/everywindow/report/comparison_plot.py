@@ -125,8 +125,11 @@ def _draw_difference(drawn: Figure, axes: Axes, found: _Difference, sample: Samp
         shown = _draw(axes, m, values, SIGNED, (-bound, bound))
     else:
         shown = _draw_dots(axes, found)
-    _mark(axes, m, at, found)
-    axes.set_title(f"{m.mode} less crops: up to {found.largest:.2g}\nat {place_text(_start(m, at))}")
+    if found.largest:
+        _mark(axes, m, at, found)
+        axes.set_title(f"{m.mode} less crops: up to {found.largest:.2g}\nat {place_text(_start(m, at))}")
+    else:
+        axes.set_title(f"{m.mode} less crops: 0 in every window")
     if shown is not None:
         drawn.colorbar(shown, ax=axes, shrink=0.9)
 
@@ -175,8 +178,19 @@ def _mark(axes: Axes, m: ScoreMap, at: tuple[int, ...], found: _Difference) -> N
     else:
         values = np.nan_to_num(found.values, nan=0.0, posinf=0.0, neginf=0.0)
         across, up = centre[0], float(values[found.indices[:, 0] == at[0]][0])
-    axes.plot(across, up, "o", markersize=14, markerfacecolor="none", markeredgecolor="white", markeredgewidth=4)
-    axes.plot(across, up, "o", markersize=14, markerfacecolor="none", markeredgecolor=MARK, markeredgewidth=2)
+    for colour, width in (("white", 4), (MARK, 2)):
+        axes.plot(
+            across,
+            up,
+            "o",
+            markersize=14,
+            markerfacecolor="none",
+            markeredgecolor=colour,
+            markeredgewidth=width,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+        )
 
 
 def _draw_picture(axes: Axes, m: ScoreMap, found: dict[str, _Difference]) -> None:
@@ -189,14 +203,15 @@ def _draw_picture(axes: Axes, m: ScoreMap, found: dict[str, _Difference]) -> Non
     height, width = (have / m.scale for have in m.picture.shape[:2])
     pads = [(have - size) / 2 / m.scale for have, size in zip(m.picture.shape, m.image_size, strict=False)]
     axes.imshow(m.picture, extent=(-pads[1], width - pads[1], height - pads[0], -pads[0]))
-    colours = ("tab:red", "tab:cyan", "tab:orange")
-    for colour, (mode, one) in zip(colours, found.items(), strict=False):
+    apart = {mode: one for mode, one in found.items() if one.largest}
+    for colour, (mode, one) in zip(("tab:red", "tab:cyan"), apart.items(), strict=False):
         top, left = _start(m, one.at)
         rows, cols = (size / m.scale for size in m.window)
         box = Rectangle((left, top), cols, rows, fill=False, edgecolor=colour, linewidth=2, label=mode)
         axes.add_patch(box)
-    axes.legend(loc="upper right", fontsize="small")
-    axes.set_title("windows farthest off")
+    if apart:
+        axes.legend(loc="upper right", fontsize="small")
+    axes.set_title("windows farthest off" if apart else "no window is off")
 
 
 def _plane(values: np.ndarray, at: int) -> np.ndarray:

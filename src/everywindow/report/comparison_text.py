@@ -39,7 +39,7 @@ def _cost_row(c: Comparison, run: ModeRun) -> tuple[str, ...]:
     rate = run.macs_per_second
     return (
         run.mode,
-        f"{'~' if run.extrapolated else ''}{run.seconds:,.2f}",
+        f"{'~' if run.extrapolated else ''}{_seconds(run.seconds)}",
         _times(c.speed_up(run.mode)),
         _times(c.predicted_speed_up(run.mode)),
         quantity(run.macs) if run.macs else "unknown",
@@ -107,6 +107,10 @@ def place_text(place: tuple[float, ...]) -> str:
     """
     names = AXES.get(len(place), tuple(f"axis {i}" for i in range(len(place))))
     return ", ".join(f"{name} {at:g}" for name, at in zip(names, place, strict=True))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
 
 
 def _times(ratio: float | None) -> str:
