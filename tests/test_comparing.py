@@ -69,6 +69,7 @@ def test_the_numbers_are_those_of_a_plain_sliding_window(net: nn.Module, image: 
     assert fcn.mean_difference == pytest.approx(float(apart.mean()), rel=1e-9)
     assert fcn.relative_difference == pytest.approx(float(apart.max()) / spread(reference), rel=1e-9)
     assert fcn.relative_mean_difference == pytest.approx(float(apart.mean()) / spread(reference), rel=1e-9)
+    assert found.spread == pytest.approx(spread(reference))
     same = [int(a.argmax()) == int(b.argmax()) for a, b in zip(near.flatten(1).T, reference.flatten(1).T, strict=True)]
     assert fcn.agreement == pytest.approx(sum(same) / len(same))
     assert 0 < fcn.agreement < 1
@@ -289,6 +290,18 @@ def test_a_mode_without_conversion_is_left_out_of_every_image(image: Tensor) -> 
         assert [run.mode for run in found.runs] == ["crops", "exact"]
     else:
         pytest.fail("it has a conversion: test another network")
+
+
+def test_windows_that_are_all_alike_are_said_to_be() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 16, 2))
+    with torch.no_grad():
+        net[2].weight.zero_()
+    found = ew.compare(net, torch.randn(1, 8, 8), window=4, stride=2, progress=False)
+    assert found.spread == 0
+    assert found.runs[1].rank_correlations == (None, None)
+    assert "the crops give all windows the same scores" in str(found)
+    several = ew.compare(net, [torch.randn(1, 8, 8), torch.randn(1, 4, 4)], window=4, stride=2, progress=False)
+    assert str(several).count("relative to a spread: image 1\n") == 1, "one window alone has no spread, of course"
 
 
 def test_rank_correlations_are_scipys() -> None:

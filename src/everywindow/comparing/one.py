@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from everywindow.comparing.asked import REFERENCE, Asked
-from everywindow.comparing.differences import differences
+from everywindow.comparing.differences import differences, spread_of
 from everywindow.comparing.maps import activation_of, checked_classes, score_map
 from everywindow.comparing.sampling import chosen_windows, run_sampled, starts_of
 from everywindow.engines import Run, predicted_seconds, run, windows_of
@@ -24,7 +24,6 @@ class _Reference(NamedTuple):
     Attributes:
         scores: ``[K, n]``.
         indices: the places of their windows among all; None for all.
-        starts: the first pixel of each window, where not all are.
         activation: what makes probabilities of scores.
     """
 
@@ -69,6 +68,7 @@ def compare_one(asked: Asked, read: Image, name: str | None = None) -> Compariso
         runs=tuple(rows),
         windows=grid.total,
         left_out=left_out,
+        spread=spread_of(reference.scores),
         name=name,
         sample=None if indices is None else _sample(asked, read, grid, reference),
         maps={run.plan.mode: score_map(asked.known, asked.prepared, read, run, asked.output) for run in mapped},

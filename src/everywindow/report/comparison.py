@@ -173,6 +173,8 @@ class Comparison:
         runs: one per mode, the crops first.
         windows: how many the image has (several images: all of theirs).
         left_out: modes that cannot run, and why.
+        spread: the largest difference, over the classes, between two windows' scores of the crops; None where it is
+            not known, and of several images.
         name: the image's path or place in the list, where it has one.
         sample: the windows that were compared, where not all were (``samples=``).
         maps: score maps of the modes that ran over all windows, to be drawn. Over several images none are kept but
@@ -198,6 +200,7 @@ class Comparison:
     runs: tuple[ModeRun, ...]
     windows: int
     left_out: tuple[LeftOut, ...] = ()
+    spread: float | None = None
     name: str | None = None
     sample: Sample | None = None
     maps: Mapping[str, ScoreMap] = field(default_factory=dict, repr=False, compare=False)
@@ -252,6 +255,7 @@ class Comparison:
             "image": self.name,
             "windows": self.windows,
             "compared": self.compared,
+            "spread": self.spread,
             "sample": None if self.sample is None else self.sample.as_dict(),
             "runs": [self._run_dict(run) for run in self.runs],
             "left_out": [asdict(each) for each in self.left_out],

@@ -29,7 +29,7 @@ def comparison_text(c: Comparison) -> str:
         tables.append(table([DIFFERENCES, *map(_difference_row, others)]))
     if c.images:
         tables.append(table(_image_rows(c)))
-    lines = [_windows(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
+    lines = [_windows(c), *_alike(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
     return "\n\n".join([*tables, "\n".join([*lines, *map(str, c.left_out), *_skipped(c)])])
 
 
@@ -81,6 +81,16 @@ def _windows(c: Comparison) -> str:
     return (
         f"compared at {c.compared:,} random windows of {c.windows:,}{several}; ~ stands for all, worked out from those"
     )
+
+
+def _alike(c: Comparison) -> list[str]:
+    """Where there is no spread that differences could be measured in."""
+    several = [image.name or "" for image in c.images if image.spread == 0 and image.compared > 1]
+    if several:
+        return [f"the crops give all windows the same scores, so nothing is relative to a spread: {', '.join(several)}"]
+    if c.spread == 0 and c.compared > 1:
+        return ["the crops give all windows the same scores: differences are not relative to a spread"]
+    return []
 
 
 def _places(runs: list[ModeRun]) -> list[str]:
