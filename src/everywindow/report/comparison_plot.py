@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,7 +80,7 @@ def figure(c: Comparison, klass: int | str | None) -> Figure:
             _draw_picture(axes_below, c.maps[mode], found)
         else:
             _draw_difference(drawn, axes_below, found[mode], c.sample)
-    drawn.suptitle(f"{c.name}: {maps[0].class_name(k)}" if c.name else maps[0].class_name(k))
+    drawn.suptitle(f"{Path(c.name).name}: {maps[0].class_name(k)}" if c.name else maps[0].class_name(k))
     return drawn
 
 
