@@ -22,7 +22,7 @@ PARAMETERS = {
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
-    "compare": f"classifier image window stride modes {COMMON}",
+    "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
     "cost": "classifier image_size window stride",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
@@ -33,7 +33,7 @@ ATTRIBUTES = {
     "ScoreMap": "probabilities image_scores peaks boxes plot save load",
     "Pyramid": "peaks boxes",
     "FullyConvolutional": "to_classifier",
-    "Comparison": "run",
+    "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
 }
 
 

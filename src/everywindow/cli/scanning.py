@@ -1,4 +1,4 @@
-"""``scan``, ``compare`` and ``cost``: a model over an image."""
+"""``scan`` and ``cost``: a model over an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
     Console,
-    Modes,
     Scales,
     Sizes,
     image_options,
@@ -124,35 +123,6 @@ def _files(out: str) -> list[Path]:
 def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
     for file in files:
         m.save(file, klass=klass)
-
-
-@click.command()
-@click.argument("image")
-@model_options
-@image_options
-@click.option(
-    "--modes",
-    type=Modes(),
-    help="Modes to run, such as crops,exact.  [default: all; fcn where the network has a conversion]",
-)
-@json_option
-def compare(
-    image: str,
-    model: str,
-    weights: str | None,
-    window: Any,
-    trust: bool,
-    output: str | None,
-    console: Console,
-    **options: Any,
-) -> None:
-    """Run crops, fcn and exact on IMAGE: differences from the crops, agreement of the top class, seconds."""
-    from everywindow import api
-
-    classifier = load_model(model, weights, window, trust)
-    table = api.compare(classifier, image, output=output_key(output), **options)
-    console.say(str(table))
-    console.result(table.as_dict())
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from everywindow.convert import FullyConvolutional
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import Reason
-from everywindow.graph import Network, captured, copied, precision, records, using
+from everywindow.graph import Network, Output, captured, copied, only, precision, records, using
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,18 @@ def prepare(
     if network is not None:
         records(network)
     return Prepared(module, network, why_not, *wanted, original, time.perf_counter() - started)
+
+
+def for_output(prepared: Prepared, output: Output) -> Prepared:
+    """With the graph of one of the module's several outputs alone.
+
+    Raises:
+        InputError: no such output, or one that no image changes.
+    """
+    if prepared.network is None:
+        return prepared
+    with using(prepared.module):
+        return replace(prepared, network=only(prepared.network, output))
 
 
 def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:

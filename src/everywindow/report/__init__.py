@@ -1,9 +1,25 @@
 """What a scan hands back: the score map, its files and pictures, and the comparison of modes."""
 
-from everywindow.report.comparison import Comparison, LeftOut, ModeRun
+from everywindow.report.classes import class_index
+from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun, Sample, Skipped
+from everywindow.report.comparison_total import in_all, off
 from everywindow.report.detection import Detection
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import ScoreMap
 
-__all__ = ["Comparison", "Detection", "LeftOut", "ModeRun", "Pyramid", "ScoreMap", "draw_map"]
+__all__ = [
+    "Comparison",
+    "Detection",
+    "Farthest",
+    "LeftOut",
+    "ModeRun",
+    "Pyramid",
+    "Sample",
+    "ScoreMap",
+    "Skipped",
+    "class_index",
+    "draw_map",
+    "in_all",
+    "off",
+]

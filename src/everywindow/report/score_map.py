@@ -11,6 +11,7 @@ import torch
 
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict
+from everywindow.report.classes import class_index
 from everywindow.report.detection import Detection
 
 if TYPE_CHECKING:
@@ -124,20 +125,7 @@ class ScoreMap:
 
     def class_index(self, klass: int | str) -> int:
         """Index of a class given by name or by index (names first; digits are read as an index)."""
-        if isinstance(klass, str) and self.classes is not None and klass in self.classes:
-            return self.classes.index(klass)
-        try:
-            index = int(klass)
-        except ValueError:
-            names = "no names are known" if self.classes is None else f"it is none of {_few(self.classes)}"
-            raise InputError(f"class {klass!r}", names, "give a name of the classifier or an index") from None
-        if not 0 <= index < len(self.scores):
-            raise InputError(
-                f"class {klass!r}",
-                f"there are {len(self.scores)} classes",
-                f"give an index from 0 to {len(self.scores) - 1}",
-            )
-        return index
+        return class_index(klass, self.classes, len(self.scores))
 
     def probabilities(self) -> torch.Tensor:
         """The scores by the activation: ``[classes, *counts]``."""
@@ -313,7 +301,3 @@ def _evidence(scores: torch.Tensor, klass: int, activation: Activation) -> torch
         return scores[klass]
     others = torch.cat([scores[:klass], scores[klass + 1 :]])
     return scores[klass] - others.logsumexp(0)
-
-
-def _few(names: tuple[str, ...], limit: int = 8) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
