@@ -36,7 +36,8 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``. It is in training or evaluation mode as the original is, layer by layer.
+        ``geometry`` and ``verdict``, and the classifier's ``mean``, ``std``, ``classes`` and ``activation``. It is in
+        training or evaluation mode as the original is, layer by layer.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -50,7 +51,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return fully_convolutional(network, steps).with_modes_of(original(known.module))
+    return fully_convolutional(network, steps).with_modes_of(original(known.module)).knowing(known)
 
 
 def scan(
