@@ -16,7 +16,6 @@ from everywindow.geometry import MapSize, Verdict, WindowGrid, times
 from everywindow.graph import original as as_written
 from everywindow.models import Classifier, Told
 
-
 KNOWN = ("mean", "std", "classes", "activation")
 """What a classifier knows that the network itself does not need."""
 
