@@ -15,7 +15,7 @@ from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, final_activation, original
 from everywindow.io import Image, read_image
-from everywindow.models import Classifier, as_classifier, load
+from everywindow.models import Classifier, as_classifier, load, warn_if_unknown
 from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
 from everywindow.sharing import exact_macs
 
@@ -73,7 +73,8 @@ def scan(
     Args:
         classifier: a ``Classifier``, or a module with its ``window``.
         image: a path, an array ``[H, W]`` or ``[H, W, C]``, or a normalised tensor ``[C, H, W]`` (other numbers of
-            spatial axes alike).
+            spatial axes alike). Integers are scaled by their type; where the classifier's mean and std are not known,
+            the first such scan warns.
         window, stride: in pixels, one for all axes or one per axis; the network's stride by default.
         mode: ``"exact"`` (the crops' own numbers, computing once what windows share), ``"fcn"`` (the converted network
             in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
@@ -99,6 +100,7 @@ def scan(
     read = _read(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    _warn(known, read, steps)
     finished = run(
         prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
     )
@@ -163,6 +165,7 @@ def compare(
     read = _read(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    _warn(known, read, steps)
     runs: list[Run] = []
     left_out: list[LeftOut] = []
     for mode in _wanted(modes):
@@ -232,6 +235,13 @@ def _read(known: Classifier, image: Any, pad: Sizes | None, scale: float | None)
         scale=scale,
         pad=pad,
     )
+
+
+def _warn(known: Classifier, read: Image, steps: tuple[int, ...] | None) -> None:
+    """Say what may be wrong with the numbers, once it is seen that there will be some."""
+    WindowGrid(read.size, known.window, steps or known.window)
+    if read.counted:
+        warn_if_unknown(known)
 
 
 def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Any) -> ScoreMap:
