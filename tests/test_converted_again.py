@@ -71,9 +71,25 @@ def test_other_strides_in_the_modes_that_have_them() -> None:
             found = ew.scan(fcn, image, mode=mode, stride=stride)
             assert found.stride == stride
             assert oracle.relative_difference(found.scores, expected) <= EQUAL
-    with pytest.raises(ew.InputError, match=r"stride: the converted network is for stride \(2, 2\)"):
-        ew.scan(fcn, image, mode="fcn", stride=3)
-    assert ew.scan(fcn, image, mode="fcn", stride=2).stride == (2, 2)
+    with pytest.raises(ew.InputError, match=r"stride: the converted network is for stride \(2, 2\), and \(4, 3\)"):
+        ew.scan(fcn, image, mode="fcn", stride=(4, 3))
+
+
+@pytest.mark.parametrize("memory", [None, 20_000])
+@pytest.mark.parametrize("stride", [2, (4, 2), (6, 8), 12, 100])
+def test_multiples_of_its_stride_are_picked_from_its_own_pass(stride: Any, memory: int | None) -> None:
+    module, image = trial(padding=1), image_for(2)
+    fcn = ew.convolutionalize(module, window=WINDOWS[2]).eval()
+    found = ew.scan(fcn, image, mode="fcn", stride=stride, memory=memory)
+    rows, cols = stride if isinstance(stride, tuple) else (stride, stride)
+    with torch.no_grad():
+        own = fcn(image.unsqueeze(0))[0, :, :: rows // 2, :: cols // 2]
+    assert found.scores.shape == own.shape
+    assert oracle.relative_difference(found.scores, own) <= EQUAL
+    assert [len(axis) for axis in found.offsets] == list(own.shape[1:])
+    assert [axis[1] for axis in found.offsets if len(axis) > 1] == [
+        s for s, n in zip((rows, cols), own.shape[1:]) if n > 1
+    ]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -13,7 +13,7 @@ from everywindow.costing import Cost, cost_table
 from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid, per_axis
-from everywindow.graph import Output, captured, final_activation, original
+from everywindow.graph import Output, captured, chosen, final_activation, original
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier, as_classifier, load, warn_if_unknown
 from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
@@ -81,7 +81,7 @@ def scan(
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
         output: which of several outputs, by index or key; of nested ones ``("aux", 1)`` or ``"aux.1"``; the first by
-            default.
+            default. The names of the classes are the first one's: another one of other classes has none.
         device, dtype: the module's own by default.
         memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
         progress: whether to show a bar on stderr; where that is a terminal, by default.
@@ -246,11 +246,6 @@ def _warn(known: Classifier, read: Image, steps: tuple[int, ...] | None) -> None
 
 def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Any) -> ScoreMap:
     offsets = zip(finished.grid.offsets, read.pad, strict=True)
-    classes = known.classes
-    if classes is not None and len(classes) != len(finished.scores):
-        raise InputError(
-            "classes", f"{len(classes)} names for {len(finished.scores)} scores", "give one name per class"
-        )
     return ScoreMap(
         scores=finished.scores,
         offsets=tuple(tuple(first - pad for first in axis) for axis, pad in offsets),
@@ -259,7 +254,7 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
         mode=finished.plan.mode,
         verdict=finished.verdict,
         activation=_activation(known, prepared, finished.scores, output),
-        classes=classes,
+        classes=_classes(known, prepared, finished.scores, output),
         image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
         plan=finished.plan,
         scale=read.scale,
@@ -267,6 +262,23 @@ def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run
         seconds=finished.seconds,
         picture=read.picture,
     )
+
+
+def _classes(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> tuple[str, ...] | None:
+    """The names of the classes. They are of the first output; another one of other classes has none."""
+    names = known.classes
+    if names is None or len(names) == len(scores):
+        return names
+    if _is_first(prepared, output):
+        raise InputError("classes", f"{len(names)} names for {len(scores)} scores", "give one name per class")
+    return None
+
+
+def _is_first(prepared: Prepared, output: Output) -> bool:
+    if output is None or prepared.network is None:
+        return output in (None, 0)
+    outputs = prepared.network.outputs
+    return chosen(outputs, output) is chosen(outputs)
 
 
 def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
