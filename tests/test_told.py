@@ -156,10 +156,12 @@ def test_what_is_known_is_shown_briefly() -> None:
 # The normalisation that nobody told
 
 
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8)
+
+
 @pytest.fixture
 def photo(tmp_path: Path) -> str:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png")
     return str(tmp_path / "photo.png")
 
 
@@ -173,13 +175,12 @@ def told(record: Any) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["path", "Path", "uint8", "uint16", "Pillow"])
 def test_integers_without_a_known_normalisation_warn_once(photo: str, kind: str) -> None:
-    pixels = np.asarray(Image.open(photo))
-    image = {
+    image: Any = {
         "path": photo,
         "Path": Path(photo),
-        "uint8": pixels,
-        "uint16": pixels.astype(np.uint16) * 257,
-        "Pillow": Image.open(photo),
+        "uint8": PIXELS,
+        "uint16": PIXELS.astype(np.uint16) * 257,
+        "Pillow": Image.fromarray(PIXELS),
     }[kind]
     clf = gray()
     with warnings.catch_warnings(record=True) as record:
@@ -198,18 +199,17 @@ def test_integers_without_a_known_normalisation_warn_once(photo: str, kind: str)
 
 
 def test_one_line_for_each_way_to_scan(photo: str) -> None:
-    with pytest.warns(UserWarning, match="mean and std are not known") as record:
-        ew.pyramid(gray(), photo, scales=(1, 0.8))
-        ew.compare(gray(), photo)
-    assert len(record) == 2
+    for way, options in ((ew.pyramid, {"scales": (1, 0.8)}), (ew.compare, {}), (ew.scan, {"scale": 0.8})):
+        with pytest.warns(UserWarning, match="mean and std are not known") as record:
+            way(gray(), photo, **options)
+        assert len(record) == 1
 
 
 def test_tensors_floats_and_what_was_said_do_not_warn(photo: str, tmp_path: Path) -> None:
-    pixels = np.asarray(Image.open(photo))
     clf = gray()
     ew.scan(clf, torch.randn(1, 20, 24))
-    ew.scan(clf, pixels / 255)
-    assert not read_image(pixels / 255, channels=1).counted
+    ew.scan(clf, PIXELS / 255)
+    assert not read_image(PIXELS / 255, channels=1).counted
     for said in ({"mean": 0, "std": 1}, {"mean": [0.5], "std": [0.25]}):
         clf = gray(**said)
         ew.scan(clf, photo)
@@ -349,13 +349,14 @@ def test_the_activation_is_that_of_a_scan(tmp_path: Path) -> None:
 
 
 def test_info_of_a_pt2_file_runs_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = converted(tmp_path, "net.pt2")
-    for name in ("load", "save"):
-        monkeypatch.setattr(torch, name, None)
-        monkeypatch.setattr(torch.export, name, None)
-    with zipfile.ZipFile(file, "a") as archive:
-        archive.writestr("net/data/sample_inputs/model.pt", b"cos\nsystem\n(S'false'\ntR.")
-    assert "scores [batch" in run("info", file).stdout
+    monkeypatch.setattr(torch, "load", None)
+    monkeypatch.setattr(torch.export, "load", None)
+    with zipfile.ZipFile(tmp_path / "net.pt2", "w") as archive:
+        archive.writestr("net/data/sample_inputs/model.pt", b"cos\nsystem\n(S'touch ran'\ntR.")
+        archive.writestr("net/extra/everywindow.json", json.dumps(FACTS))
+    monkeypatch.chdir(tmp_path)
+    assert "scores [batch" in run("info", "net.pt2").stdout
+    assert not (tmp_path / "ran").exists()
 
 
 def test_other_pt2_files_still_need_trust(tmp_path: Path) -> None:
