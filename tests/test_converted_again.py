@@ -90,6 +90,17 @@ def test_multiples_of_its_stride_are_picked_from_its_own_pass(stride: Any, memor
     assert [axis[-1] for axis in found.offsets] == [rows * (own.shape[1] - 1), cols * (own.shape[2] - 1)]
 
 
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_the_original_at_a_multiple_of_its_stride_computes_the_wanted_windows_of_the_same_pass(times: int) -> None:
+    module, image = trial(padding=1), image_for(2)
+    fine = ew.scan(module, image, window=WINDOWS[2], mode="fcn", stride=2)
+    found = ew.scan(module, image, window=WINDOWS[2], mode="fcn", stride=2 * times)
+    torch.testing.assert_close(found.scores, fine.scores[:, ::times, ::times], atol=1e-12, rtol=1e-10)
+    assert found.plan.macs < fine.plan.macs
+    macs = [ew.cost(module, image.shape[1:], WINDOWS[2], stride=stride).macs["fcn"] for stride in (2, 2 * times)]
+    assert macs == [fine.plan.macs, found.plan.macs]
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("given", [{"window": 14}, {"channels": 3}], ids=str)
 def test_another_window_or_other_channels_are_refused(given: dict[str, Any], mode: str) -> None:
