@@ -83,6 +83,21 @@ def test_a_networks_own_weights_go_before() -> None:
         assert torch.allclose(fcn(images)[..., 0, 0], net(images), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["known", "maps", "graph", "code", "channels", "classes", "_root"])
+def test_layers_may_be_called_as_attributes_of_the_converted_network(name: str) -> None:
+    net = nn.Sequential()
+    net.add_module(name, nn.Conv2d(2, 4, 5))
+    net.add_module("rest", nn.Flatten())
+    images = torch.rand(2, 2, 5, 5)
+    clf = ew.Classifier(net, window=5, mean=0, std=1)
+    fcn = ew.convolutionalize(clf)
+    assert fcn.known.mean == (0.0, 0.0)
+    assert f"({name}): Conv2d(2, 4, kernel_size=(5, 5))" in repr(fcn)
+    for each in (fcn, copy.deepcopy(fcn), pickle.loads(pickle.dumps(fcn))):
+        assert torch.allclose(each(images)[..., 0, 0], net(images), atol=1e-6)
+    assert ew.scan(fcn, images[0], mode="fcn").scores.shape == (4, 1, 1)
+
+
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="meen"):
         ew.convolutionalize(classifier()).meen  # noqa: B018

@@ -109,7 +109,7 @@ class FullyConvolutional(nn.Module):
         """
         if not torch.compiler.is_exporting():
             self._check(image)
-        return self._run(self, image)
+        return self._run(_Inside(self), image)
 
     def to_classifier(self, original: Original) -> Original:
         """Put this network's weights, trained on, into the classifier that it was made of.
@@ -147,7 +147,7 @@ class FullyConvolutional(nn.Module):
     def knowing(self, classifier: Classifier) -> FullyConvolutional:
         """This network, with what a classifier knows besides its weights."""
         told = {name: getattr(classifier, name) for name in KNOWN}
-        self.known = replace(self.known, **told)
+        object.__setattr__(self, "known", replace(self.known, **told))  # a layer may be called so
         return self
 
     def with_modes_of(self, original: nn.Module) -> FullyConvolutional:
@@ -195,6 +195,19 @@ class FullyConvolutional(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state | {"graph": thawed(state["graph"])})
         self._run = _compiled(self.graph)
+
+
+class _Inside:
+    """The weights and layers of a network, also those that are called as one of its attributes is."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self.__root = root
+
+    def __getattr__(self, name: str) -> Any:
+        for kept in (self.__root._modules, self.__root._parameters, self.__root._buffers):
+            if name in kept:
+                return kept[name]  # type: ignore[index]
+        return getattr(self.__root, name)
 
 
 def _brief(value: Any, most: int = 5) -> str:

@@ -28,6 +28,15 @@ def calls_in_words(root: nn.Module, graph: fx.Graph, axes: int) -> list[str]:
     return [f"({_where(str(node.meta['layer']))}): {words}" for node, words in shown if words]
 
 
+def layer_at(root: nn.Module, path: str) -> nn.Module:
+    """A layer by its path, also one that is called as an attribute of the network is."""
+    for name in path.split(".") if path else ():
+        layer = root._modules[name]
+        assert layer is not None
+        root = layer
+    return root
+
+
 def _where(layer: str) -> str:
     """The layer alone, of ``add (in layer1.0)`` too: what the call is stands behind it."""
     return layer.partition(" (in ")[2].removesuffix(")") or layer
@@ -35,7 +44,7 @@ def _where(layer: str) -> str:
 
 def _shown(root: nn.Module, node: fx.Node, axes: int) -> str:
     if node.op == "call_module":
-        return repr(root.get_submodule(str(node.target)))
+        return repr(layer_at(root, str(node.target)))
     if node.op != "call_function":
         return ""
     if isinstance(node.target, torch._ops.OpOverload):
@@ -132,7 +141,7 @@ def _shape(root: nn.Module, weight: Any) -> tuple[int, ...]:
         return ()
     if weight.op == "get_attr":
         owner, _, leaf = str(weight.target).rpartition(".")
-        found = getattr(root.get_submodule(owner), leaf, None)
+        found = getattr(layer_at(root, owner), leaf, None)
         return tuple(found.shape) if isinstance(found, Tensor) else ()
     shape = weight.meta.get("shape", ())
     return tuple(shape) if all(isinstance(size, int) for size in shape) else ()
