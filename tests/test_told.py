@@ -407,6 +407,7 @@ def test_onnx_without_its_library_says_what_to_install(tmp_path: Path, monkeypat
         run("info", tmp_path / "net.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own
 def test_an_onnx_file_says_it_and_names_its_axes(tmp_path: Path) -> None:
     runtime: Any = pytest.importorskip("onnxruntime")
@@ -429,8 +430,23 @@ def test_an_onnx_file_says_it_and_names_its_axes(tmp_path: Path) -> None:
         run("info", tmp_path / "other.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the exporter's own
-def test_axes_of_recordings_and_of_several_outputs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "window"), [(WithAux, 14), (lambda: nn.Conv1d(2, 4, 9, 2), 9)])
+def test_all_axes_of_an_onnx_file_are_as_it_says(tmp_path: Path, make: Any, window: int) -> None:
+    runtime: Any = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    from everywindow.cli.export import described, write_onnx
+
+    fcn = ew.convolutionalize(make().eval(), window=window)
+    write_onnx(fcn, str(tmp_path / "net.onnx"))
+    session = runtime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    facts = described(fcn)
+    assert {value.name: value.shape for value in session.get_inputs()} == {"image": facts["image"]}
+    assert {value.name: value.shape for value in session.get_outputs()} == facts["outputs"]
+
+
+def test_axes_of_recordings_and_of_several_outputs() -> None:
     from everywindow.cli.export import described
 
     line = nn.Sequential(nn.Conv1d(2, 4, 5), nn.Flatten())

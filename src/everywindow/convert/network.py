@@ -206,7 +206,7 @@ class _Inside:
     def __getattr__(self, name: str) -> Any:
         for kept in (self.__root._modules, self.__root._parameters, self.__root._buffers):
             if name in kept:
-                return kept[name]  # type: ignore[index]
+                return kept[name]
         return getattr(self.__root, name)
 
 
