@@ -31,7 +31,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
         net[3].weight[1, 12] = 20
         net[3].bias[0] = 5
     path = tmp_path_factory.mktemp("models") / "spot"
-    ew.Classifier(net, window=7, channels=1, classes=["dark", "spot"]).save(path)
+    ew.Classifier(net, window=7, channels=1, mean=0, std=1, classes=["dark", "spot"]).save(path)
     return str(path)
 
 
@@ -40,7 +40,7 @@ def padded(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
     path = tmp_path_factory.mktemp("models") / "padded"
-    ew.Classifier(net, window=8, channels=1).save(path)
+    ew.Classifier(net, window=8, channels=1, mean=0, std=1).save(path)
     return str(path)
 
 

@@ -48,7 +48,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
     path = tmp_path_factory.mktemp("models") / "padded"
-    ew.Classifier(net, window=8, channels=1, classes=["ground", "cell", "edge"]).save(path)
+    ew.Classifier(net, window=8, channels=1, mean=0, std=1, classes=["ground", "cell", "edge"]).save(path)
     return str(path)
 
 

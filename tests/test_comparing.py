@@ -206,13 +206,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_compared_image_by_image(net: nn.Module, folder: Path) -> None:
     seen: list[ew.Comparison] = []
-    found = ew.compare(ew.Classifier(net, WINDOW, 1), folder, stride=STRIDE, progress=False, on_image=seen.append)
+    found = ew.compare(ew.Classifier(net, WINDOW, 1, mean=0, std=1), folder, stride=STRIDE, progress=False, on_image=seen.append)
     names = [str(folder / name) for name in ("b.png", "more/a.png")]
     assert [one.name for one in found.images] == [one.name for one in seen] == names
     assert [skip.image for skip in found.skipped] == [str(folder / name) for name in ("cut.png", "small.png")]
     assert "damaged or cut short" in found.skipped[0].why
     assert "smaller than the window of 10×8" in found.skipped[1].why
-    alone = [ew.compare(ew.Classifier(net, WINDOW, 1), name, stride=STRIDE, progress=False) for name in names]
+    alone = [ew.compare(ew.Classifier(net, WINDOW, 1, mean=0, std=1), name, stride=STRIDE, progress=False) for name in names]
     assert found.windows == sum(one.windows for one in alone)
     for mode in ("fcn", "exact"):
         total, parts = found.run(mode), [one.run(mode) for one in alone]
@@ -230,13 +230,14 @@ def test_a_folder_is_compared_image_by_image(net: nn.Module, folder: Path) -> No
 
 def test_a_list_may_mix_kinds_of_images_and_folders(net: nn.Module, folder: Path, image: Tensor) -> None:
     several = [image, folder / "more", str(folder / "b.png"), "absent.png", 7]
-    found = ew.compare(net, several, window=WINDOW, modes=["exact"], progress=False)
+    clf = ew.Classifier(net, WINDOW, 1, mean=0, std=1)
+    found = ew.compare(clf, several, modes=["exact"], progress=False)
     assert [one.name for one in found.images] == ["image 1", str(folder / "more/a.png"), str(folder / "b.png")]
     assert [str(skip) for skip in found.skipped] == ["absent.png: no such file", "image 5: a int is not an image"]
 
 
 def test_strict_and_hopeless_lists_are_errors(net: nn.Module, folder: Path, image: Tensor, tmp_path: Path) -> None:
-    clf = ew.Classifier(net, WINDOW, 1)
+    clf = ew.Classifier(net, WINDOW, 1, mean=0, std=1)
     with pytest.raises(InputError, match=r"cut\.png: damaged or cut short"):
         ew.compare(clf, folder, strict=True, progress=False)
     with pytest.raises(InputError, match=r"none of 2 can be used, the first because: absent\.png: no such file"):

@@ -8,7 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from everywindow.comparing import Asked, compare_one, compare_several, listed, read_for, score_map, wanted_modes
+from everywindow.comparing import (
+    Asked,
+    compare_one,
+    compare_several,
+    listed,
+    read_for,
+    score_map,
+    wanted_modes,
+    warn_of_pixels,
+)
 from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.costing import Cost, cost_table
 from everywindow.engines import default_stride, prepare, run
@@ -36,7 +45,8 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``. It is in training or evaluation mode as the original is, layer by layer.
+        ``geometry`` and ``verdict``, and the classifier's ``mean``, ``std``, ``classes`` and ``activation``. It is in
+        training or evaluation mode as the original is, layer by layer.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -50,7 +60,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return fully_convolutional(network, steps).with_modes_of(original(known.module))
+    return fully_convolutional(network, steps).with_modes_of(original(known.module)).knowing(known)
 
 
 def scan(
@@ -72,14 +82,15 @@ def scan(
     Args:
         classifier: a ``Classifier``, or a module with its ``window``.
         image: a path, an array ``[H, W]`` or ``[H, W, C]``, or a normalised tensor ``[C, H, W]`` (other numbers of
-            spatial axes alike).
+            spatial axes alike). Integers are scaled by their type; where the classifier's mean and std are not known,
+            the first such scan warns.
         window, stride: in pixels, one for all axes or one per axis; the network's stride by default.
         mode: ``"exact"`` (the crops' own numbers, computing once what windows share), ``"fcn"`` (the converted network
             in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
         output: which of several outputs, by index or key; of nested ones ``("aux", 1)`` or ``"aux.1"``; the first by
-            default.
+            default. The names of the classes are the first one's: another one of other classes has none.
         device, dtype: the module's own by default.
         memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
         progress: whether to show a bar on stderr; where that is a terminal, by default.
@@ -98,6 +109,7 @@ def scan(
     read = read_for(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    warn_of_pixels(known, read, steps)
     finished = run(
         prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
     )

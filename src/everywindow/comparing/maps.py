@@ -9,9 +9,10 @@ from torch import Tensor
 
 from everywindow.engines import Prepared, Run
 from everywindow.errors import InputError
-from everywindow.graph import Output, final_activation
+from everywindow.geometry import WindowGrid
+from everywindow.graph import Output, chosen, final_activation
 from everywindow.io import Image, read_image
-from everywindow.models import Classifier
+from everywindow.models import Classifier, warn_if_unknown
 from everywindow.report import ScoreMap
 
 
@@ -47,7 +48,7 @@ def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run,
         mode=finished.plan.mode,
         verdict=finished.verdict,
         activation=activation_of(known, prepared, finished.scores, output),
-        classes=checked_classes(known, finished.scores),
+        classes=checked_classes(known, prepared, finished.scores, output),
         image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
         plan=finished.plan,
         scale=read.scale,
@@ -57,16 +58,37 @@ def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run,
     )
 
 
-def checked_classes(known: Classifier, scores: Tensor) -> tuple[str, ...] | None:
-    """The names of the classes of scores ``[K, ...]``.
+def warn_of_pixels(known: Classifier, read: Image, stride: tuple[int, ...] | None) -> None:
+    """Say what may be wrong with the numbers, once it is seen that there will be some.
 
     Raises:
-        InputError: there are not as many.
+        InputError: the image is smaller than the window.
     """
-    classes = known.classes
-    if classes is not None and len(classes) != len(scores):
-        raise InputError("classes", f"{len(classes)} names for {len(scores)} scores", "give one name per class")
-    return classes
+    WindowGrid(read.size, known.window, stride or known.window)
+    if read.counted:
+        warn_if_unknown(known)
+
+
+def checked_classes(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> tuple[str, ...] | None:
+    """The names of the classes of scores ``[K, ...]``. They are of the first output; another one of other classes has
+    none.
+
+    Raises:
+        InputError: there are not as many as the first output has scores.
+    """
+    names = known.classes
+    if names is None or len(names) == len(scores):
+        return names
+    if _is_first(prepared, output):
+        raise InputError("classes", f"{len(names)} names for {len(scores)} scores", "give one name per class")
+    return None
+
+
+def _is_first(prepared: Prepared, output: Output) -> bool:
+    if output is None or prepared.network is None:
+        return output in (None, 0)
+    outputs = prepared.network.outputs
+    return chosen(outputs, output) is chosen(outputs)
 
 
 def activation_of(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:

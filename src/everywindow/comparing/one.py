@@ -9,7 +9,7 @@ from torch import Tensor
 
 from everywindow.comparing.asked import REFERENCE, Asked
 from everywindow.comparing.differences import differences, spread_of
-from everywindow.comparing.maps import activation_of, checked_classes, score_map
+from everywindow.comparing.maps import activation_of, checked_classes, score_map, warn_of_pixels
 from everywindow.comparing.sampling import chosen_windows, run_sampled, starts_of
 from everywindow.engines import Run, predicted_seconds, run, windows_of
 from everywindow.errors import ConversionError
@@ -55,9 +55,10 @@ def compare_one(asked: Asked, read: Image, name: str | None = None) -> Compariso
         ConversionError: a mode that was asked for cannot run.
     """
     grid = grid_for(asked, read)
+    warn_of_pixels(asked.known, read, asked.stride)
     indices = chosen_windows(grid, asked.samples, asked.seed)
     crops = _scanned(asked, read, REFERENCE) if indices is None else run_sampled(asked, read.pixels, grid, indices)
-    checked_classes(asked.known, crops.scores)
+    checked_classes(asked.known, asked.prepared, crops.scores, asked.output)
     by = activation_of(asked.known, asked.prepared, crops.scores, asked.output)
     reference = _Reference(crops.scores.flatten(1), indices, by)
     others, left_out = _others(asked, read)
@@ -116,6 +117,7 @@ def _reference_row(asked: Asked, crops: Run, extrapolated: bool) -> ModeRun:
 
 def _row(asked: Asked, read: Image, finished: Run, reference: _Reference) -> ModeRun:
     found = differences(reference.of(finished.scores), reference.scores, reference.activation)
+    classes = checked_classes(asked.known, asked.prepared, finished.scores, asked.output)
     window = found.window if reference.indices is None else reference.indices[found.window]
     return ModeRun(
         mode=finished.plan.mode,
@@ -130,7 +132,7 @@ def _row(asked: Asked, read: Image, finished: Run, reference: _Reference) -> Mod
         rank_correlations=found.rank_correlations,
         farthest=Farthest(
             klass=found.klass,
-            name=asked.known.classes[found.klass] if asked.known.classes else f"class {found.klass}",
+            name=classes[found.klass] if classes else f"class {found.klass}",
             index=tuple(int(i) for i in np.unravel_index(window, finished.grid.counts)),
             start=_unpadded(read, starts_of(finished.grid, (window,)))[0],
             score=float(finished.scores.flatten(1)[found.klass, window]),

@@ -130,10 +130,12 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
         scores, tiles, memory_format = run_fcn(
             fcn, module, job.pixels, limit=job.limit, output=output, progress=job.progress
         )
+    every = (step // own for step, own in zip(job.grid.stride, fcn.geometry.stride, strict=True))
+    scores = scores[(slice(None), *(slice(None, None, each) for each in every))]
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
     verdict = _own_verdict(job, fcn) if fcn is module else fcn.verdict
-    return Run(scores.cpu(), verdict, plan, job.grid, 0.0)
+    return Run(scores.contiguous().cpu(), verdict, plan, job.grid, 0.0)
 
 
 def _own_verdict(job: Job, fcn: FullyConvolutional) -> Verdict:
