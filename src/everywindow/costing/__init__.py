@@ -1,16 +1,15 @@
 """Mult-adds and memory, counted from the records before anything runs."""
 
-from everywindow.costing.table import Cost, LayerCost, cost_table
+from everywindow.costing.layers import LayerCost, layer_costs
 from everywindow.costing.totals import calls, crops_macs, fcn_macs, fcn_peak_bytes, window_macs, window_peak_bytes
 
 __all__ = [
-    "Cost",
     "LayerCost",
     "calls",
-    "cost_table",
     "crops_macs",
     "fcn_macs",
     "fcn_peak_bytes",
+    "layer_costs",
     "window_macs",
     "window_peak_bytes",
 ]

@@ -128,10 +128,13 @@ HEADER = (
 )
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows of text as columns: the first to the left, the others to the right."""
+def table(rows: list[tuple[str, ...]], left: int = 1) -> str:
+    """Rows of text as columns: the first ``left`` ones to the left, the others to the right."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in rows)
+    lines = (
+        [cell.ljust(w) if at < left else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    )
     return "\n".join("  ".join(cells).rstrip() for cells in lines)
 
 
