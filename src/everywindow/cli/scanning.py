@@ -1,8 +1,7 @@
-"""``scan``, ``compare`` and ``cost``: a model over an image."""
+"""``scan`` and ``compare``: a model over an image."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
     Console,
-    Modes,
-    Sizes,
+    Names,
     image_options,
     json_option,
     load_model,
@@ -102,7 +100,7 @@ def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
 @image_options
 @click.option(
     "--modes",
-    type=Modes(),
+    type=Names(MODES, "MODE"),
     help="Modes to run, such as crops,exact.  [default: all; fcn where the network has a conversion]",
 )
 @json_option
@@ -123,19 +121,3 @@ def compare(
     table = api.compare(classifier, image, output=output_key(output), **options)
     console.say(str(table))
     console.result(table.as_dict())
-
-
-@click.command()
-@model_options
-@click.option("--image-size", type=Sizes(), required=True, help="Size of the image in pixels.")
-@click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
-@json_option
-def cost(
-    model: str, weights: str | None, window: Any, trust: bool, image_size: Any, stride: Any, console: Console
-) -> None:
-    """Count parameters and mult-adds per layer and mode, before running anything."""
-    from everywindow import api
-
-    table = api.cost(load_model(model, weights, window, trust), image_size, stride=stride)
-    console.say(str(table))
-    console.result(asdict(table))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -63,6 +64,11 @@ class Cost:
         crops, other = self.modes["crops"].seconds, self.modes[mode].seconds if mode in self.modes else None
         return crops / other if crops is not None and other else None
 
+    @property
+    def predicted(self) -> bool:
+        """Whether seconds are known, or cannot be: where nothing proves that windows may share a batch."""
+        return self.modes["crops"].seconds is not None or self.modes["exact"].engine != "exact"
+
     def layers(
         self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None
     ) -> tuple[LayerCost, ...]:
@@ -90,7 +96,9 @@ class Cost:
             [table([HEADER, *rows], left=2), "", table([MODE_HEADER, *self._mode_rows()]), "", *self._lines()]
         )
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(
+        self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """The same as plain data for JSON."""
         return {
             "image_size": list(self.image_size),
@@ -101,7 +109,7 @@ class Cost:
             "fc_share": self.fc_share,
             "macs": self.macs,
             "modes": [asdict(mode) | {"speed_up": self.speed_up(mode.mode)} for mode in self.modes.values()],
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [asdict(row) for row in self.layers(sort, depth, only)],
             "advice": [asdict(each) | {"text": str(each)} for each in self.advice],
         }
 
@@ -109,7 +117,8 @@ class Cost:
         """All of it as JSON, and into a file where one is given."""
         text = json.dumps(self.as_dict(), indent=2)
         if path is not None:
-            _write(Path(path), text + "\n")
+            with _file(Path(path)) as part:
+                part.write_text(text + "\n", encoding="utf-8")
         return text
 
     def to_csv(
@@ -120,11 +129,11 @@ class Cost:
         only: str | Sequence[str] | None = None,
     ) -> None:
         """One line per layer; other arguments and errors are those of :meth:`layers`."""
-        records = [_flat(row, tuple(self.macs)) for row in self.layers(sort, depth, only)]
-        with atomic_path(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(_flat(self.rows[0], tuple(self.macs))) if self.rows else [])
+        columns = list(_flat(self.rows[0], tuple(self.macs))) if self.rows else []
+        with _file(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
-            writer.writerows(records)
+            writer.writerows(_flat(row, tuple(self.macs)) for row in self.layers(sort, depth, only))
 
     def __str__(self) -> str:
         return self.table()
@@ -163,8 +172,8 @@ class Cost:
         exact = self.modes["exact"]
         if exact.reason:
             lines.append(f"exact: {exact.reason}")
-        if exact.seconds is None:
-            lines.append("seconds are predicted with predict=True: it measures this device once, a few seconds")
+        if not self.predicted:
+            lines.append("no seconds: this device has not been measured; predict=True does that once, for some seconds")
         return [*lines, *map(str, self.advice)]
 
 
@@ -224,9 +233,15 @@ def _html(rows: Sequence[Sequence[str]]) -> str:
     return "".join([*lines, "</tbody></table>"])
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+def _file(path: Path) -> AbstractContextManager[Path]:
+    """A file that is written whole or not at all.
+
+    Raises:
+        InputError: a folder is there.
+    """
+    if path.is_dir():
+        raise InputError(str(path), "is a folder", "give the name of a file")
+    return atomic_path(path)
 
 
 def amount(count: int) -> str:
