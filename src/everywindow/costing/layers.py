@@ -57,7 +57,7 @@ class LayerCost:
 
 
 def layer_costs(network: Network) -> tuple[LayerCost, ...]:
-    """One record per layer with parameters, mult-adds or pooling, in the order in which they are computed.
+    """One record per layer with parameters, mult-adds or pooling, and where branches meet, in the order of computing.
 
     A layer that runs several times is one row: its mult-adds are added up, what it sees is that of its last call.
     """
@@ -65,8 +65,18 @@ def layer_costs(network: Network) -> tuple[LayerCost, ...]:
     for call in calls(network):
         groups.setdefault(call.layer, []).append(call)
     counted: set[str] = set()
-    rows = [_row(group, network.window, counted) for group in groups.values()]
-    return tuple(row for row in rows if row.params or row.macs or row.comparisons or row.additions)
+    rows = [(group, _row(group, network.window, counted)) for group in groups.values()]
+    return tuple(row for group, row in rows if _counts(row) or any(map(_joins, group)))
+
+
+def _counts(row: LayerCost) -> bool:
+    return bool(row.params or row.macs or row.comparisons or row.additions)
+
+
+def _joins(call: Call) -> bool:
+    """Whether maps meet in a call: what it sees is what all of them see together."""
+    maps = [value for node in set(call.inputs) if isinstance(value := call.values[node], Value) and value.mapped]
+    return len(maps) > 1
 
 
 class Seen(NamedTuple):
