@@ -23,10 +23,21 @@ from everywindow.geometry import WindowGrid
 from everywindow.sharing import build, constants
 from exactly import captured_network
 
-torchvision_names = (
-    *("alexnet", "vgg11", "resnet18", "squeezenet1_1", "densenet121", "mobilenet_v2", "mobilenet_v3_small"),
-    *("shufflenet_v2_x0_5", "regnet_y_400mf", "convnext_tiny", "googlenet", "mnasnet0_5", "efficientnet_b0"),
-)
+WHOLE = ("alexnet", "resnet18", "squeezenet1_1", "mobilenet_v2", "mobilenet_v3_small", "shufflenet_v2_x0_5")
+LARGER = ("regnet_y_400mf", "convnext_tiny", "mnasnet0_5", "efficientnet_b0")
+SMALL: dict[str, dict[str, Any]] = {
+    "DenseNet": {"growth_rate": 8, "block_config": (2, 2), "num_init_features": 8},
+    "VisionTransformer": {
+        "image_size": 64,
+        "patch_size": 16,
+        "num_layers": 2,
+        "num_heads": 4,
+        "hidden_dim": 32,
+        "mlp_dim": 64,
+    },
+    "SwinTransformer": {"patch_size": [4, 4], "embed_dim": 8, "depths": [2], "num_heads": [2], "window_size": [4, 4]},
+}
+"""Networks of torchvision; of the larger families small members. ``make counts`` takes all of them as they are."""
 
 
 class Branches(nn.Module):
@@ -110,19 +121,20 @@ def test_every_mode_takes_the_mult_adds_that_are_counted_while_it_runs(name: str
     assert cost.windows == len(crops)
     for mode, macs in ran.items():
         assert sum(row.image_macs[mode] for row in cost.rows) == macs
-        assert cost.modes[mode].planned_macs == macs
+        planned = cost.modes[mode].planned_macs
+        assert planned is not None
+        assert planned == macs or (mode == "fcn" and 0.9 * macs < planned < macs)  # no pixels that no window covers
 
 
-@pytest.mark.parametrize("name", torchvision_names)
+@pytest.mark.parametrize("name", [*WHOLE, *LARGER, *SMALL])
 def test_a_window_takes_what_torch_counts(name: str) -> None:
     from torchvision import models
 
-    net = models.get_model(name).eval()
-    window = 96
-    cost = ew.cost(net, window, window=window, predict=False, advise=False)
+    net: nn.Module = getattr(models, name)(**SMALL.get(name, {})).eval()
+    cost = ew.cost(net, 64, window=64, predict=False, advise=False)
     assert sum(row.macs for row in cost.rows) == cost.macs["crops"] == cost.macs["exact"]
     with torch.no_grad():
-        assert cost.macs["crops"] == counted(lambda: net.to("meta")(torch.zeros(1, 3, window, window, device="meta")))
+        assert cost.macs["crops"] == counted(lambda: net.to("meta")(torch.zeros(1, 3, 64, 64, device="meta")))
     assert cost.params == sum(weight.numel() for weight in net.parameters())
 
 
@@ -207,7 +219,7 @@ def test_poolings_count_comparisons_and_additions() -> None:
 
 def test_unequal_bins_overlap() -> None:
     net = nn.Sequential(nn.AdaptiveAvgPool1d(3), nn.Flatten())
-    (only,) = ew.cost(ew.Classifier(net, window=7, channels=2), 7, predict=False, advise=False).rows
+    (only,) = ew.cost(ew.Classifier(net, window=(7,), channels=2), 7, predict=False, advise=False).rows
     pooled = [len(range(i * 7 // 3, -(-(i + 1) * 7 // 3))) for i in range(3)]
     assert only.additions == 2 * sum(pooled)
 
@@ -306,13 +318,6 @@ def test_files_and_notebooks_have_the_same_rows(tmp_path: Path) -> None:
     assert len(re.findall("<tr>", page)) == len(cost.rows) + len(cost.modes) + 2
     with pytest.raises(InputError, match="is a folder"):
         cost.to_csv(tmp_path)
-
-
-END_POINTS = {
-    "vgg16": ("vgg_16", r"conv(\d)_(\d)|pool(\d)"),
-    "vgg11": ("vgg_a", r"conv(\d)_(\d)|pool(\d)"),
-    "inception_v3": ("inception_v3", ""),
-}
 
 
 @pytest.fixture

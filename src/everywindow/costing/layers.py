@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import NamedTuple
+
+from torch import fx, nn
 
 from everywindow.costing.totals import calls, window_macs
 from everywindow.geometry import Value
-from everywindow.graph import Network
+from everywindow.graph import Network, needed_for
 from everywindow.ops import BATCH, Call, rule_for
 
 FULLY_CONNECTED = ("linear", "addmm", "mm")
@@ -63,9 +64,9 @@ def layer_costs(network: Network) -> tuple[LayerCost, ...]:
     """
     groups: dict[str, list[Call]] = {}
     for call in calls(network):
-        groups.setdefault(call.layer, []).append(call)
-    counted: set[str] = set()
-    rows = [(group, _row(group, network.window, counted)) for group in groups.values()]
+        groups[call.layer] = [*groups.pop(call.layer, []), call]  # in the order of their last calls
+    own = _own_parameters(network)
+    rows = [(group, _row(group, network.window, own)) for group in groups.values()]
     return tuple(row for group, row in rows if _counts(row) or any(map(_joins, group)))
 
 
@@ -88,7 +89,7 @@ class Seen(NamedTuple):
     reach: tuple[int, int] | None
 
 
-def _row(group: Sequence[Call], window: Sequence[int], counted: set[str]) -> LayerCost:
+def _row(group: Sequence[Call], window: Sequence[int], own: Mapping[fx.Node, int]) -> LayerCost:
     last, main = group[-1], max(group, key=window_macs)
     seen = list(_seen(last, window))
     kind = _kind(main)
@@ -99,7 +100,7 @@ def _row(group: Sequence[Call], window: Sequence[int], counted: set[str]) -> Lay
         kind=kind,
         family=_family(kind, bool(compared or added)),
         shape=shape[1:] or (1,),
-        params=sum(_own_parameters(call, counted) for call in group),
+        params=sum(own[call.node] for call in group),
         macs=sum(map(window_macs, group)),
         comparisons=compared,
         additions=added,
@@ -142,10 +143,15 @@ def _seen(call: Call, window: Sequence[int]) -> Iterator[Seen]:
             yield Seen(size, size, 0, None)
 
 
-def _own_parameters(call: Call, counted: set[str]) -> int:
-    """Parameters that this call is the first to read (running statistics are none)."""
-    weights = [node for node in call.node.all_input_nodes if node.op == "get_attr"]
-    fresh = {str(node.target): node for node in weights if str(node.target) not in counted}
-    counted |= set(fresh)
-    learned = [node for name, node in fresh.items() if not name.endswith(("running_mean", "running_var"))]
-    return sum(prod(node.meta["shape"]) for node in learned)
+def _own_parameters(network: Network) -> dict[fx.Node, int]:
+    """Parameters that a call is the first to read, itself or through values made of weights alone."""
+    counted: set[fx.Node] = set()
+    found: dict[fx.Node, int] = {}
+    for call in calls(network):
+        constants = needed_for(node for node in call.node.all_input_nodes if call.values[node] is None) - counted
+        counted |= constants
+        weights = {str(node.target) for node in constants if node.op == "get_attr"}
+        found[call.node] = sum(
+            state.numel() for name in weights if isinstance(state := network.state[name], nn.Parameter)
+        )
+    return found

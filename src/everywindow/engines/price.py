@@ -34,8 +34,8 @@ class ModeCost:
         mode: ``"crops"``, ``"fcn"`` or ``"exact"``.
         macs: mult-adds for the whole image at once; in ``exact`` with everything shared that can be.
         planned_macs: those of the plan that a scan follows: windows in rectangles or tiles where memory asks for that,
-            and in ``exact``, once seconds are predicted, no more shared than is worth it. None where memory is too
-            small.
+            no pixels that no window covers, and in ``exact``, once seconds are predicted, no more shared than is worth
+            it. None where memory is too small.
         seconds: predicted; None where no prediction was made.
         peak_bytes: projected; of ``crops`` with the largest batch that may be tried. None where memory is too small.
         engine: what a scan runs in this mode; ``exact`` may take any of the three.
