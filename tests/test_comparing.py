@@ -206,13 +206,14 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_folder_is_compared_image_by_image(net: nn.Module, folder: Path) -> None:
     seen: list[ew.Comparison] = []
-    found = ew.compare(ew.Classifier(net, WINDOW, 1, mean=0, std=1), folder, stride=STRIDE, progress=False, on_image=seen.append)
+    clf = ew.Classifier(net, WINDOW, 1, mean=0, std=1)
+    found = ew.compare(clf, folder, stride=STRIDE, progress=False, on_image=seen.append)
     names = [str(folder / name) for name in ("b.png", "more/a.png")]
     assert [one.name for one in found.images] == [one.name for one in seen] == names
     assert [skip.image for skip in found.skipped] == [str(folder / name) for name in ("cut.png", "small.png")]
     assert "damaged or cut short" in found.skipped[0].why
     assert "smaller than the window of 10×8" in found.skipped[1].why
-    alone = [ew.compare(ew.Classifier(net, WINDOW, 1, mean=0, std=1), name, stride=STRIDE, progress=False) for name in names]
+    alone = [ew.compare(clf, name, stride=STRIDE, progress=False) for name in names]
     assert found.windows == sum(one.windows for one in alone)
     for mode in ("fcn", "exact"):
         total, parts = found.run(mode), [one.run(mode) for one in alone]

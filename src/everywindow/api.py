@@ -19,14 +19,20 @@ from everywindow.comparing import (
     warn_of_pixels,
 )
 from everywindow.convert import FullyConvolutional, fully_convolutional
-from everywindow.costing import Cost, cost_table
-from everywindow.engines import default_stride, prepare, run
-from everywindow.errors import ConversionError, InputError
+from everywindow.engines import (
+    advice,
+    default_stride,
+    memory_limit,
+    mode_costs,
+    prepare,
+    priced_layers,
+    run,
+)
+from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, Detection, Pyramid, ScoreMap
-from everywindow.sharing import exact_macs
+from everywindow.report import Comparison, Cost, Detection, Pyramid, ScoreMap
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
@@ -212,26 +218,55 @@ def compare(
     return compare_several(asked, images or [], strict, on_image)
 
 
-def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stride: Sizes | None = None) -> Cost:
-    """Parameters and mult-adds per layer and mode, before anything runs.
+def cost(
+    classifier: Model,
+    image_size: Sizes,
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    predict: bool | None = None,
+    advise: bool = True,
+) -> Cost:
+    """What each layer and each mode costs, before anything runs.
+
+    Args:
+        classifier, window, stride, device, dtype, memory: as in :func:`scan`.
+        image_size: in pixels, one number for all axes or one per axis.
+        predict: whether to predict seconds. For this the device is measured once, which takes some seconds; by default
+            seconds are predicted where that has been done.
+        advise: whether to look for strides and windows that cost less, which takes about as long as the rest.
+
+    Raises:
+        ConversionError: the network cannot be captured.
+        InputError: an argument that cannot be used.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
-    >>> cost(net, image_size=12, window=8, stride=4).macs
+    >>> c = cost(net, image_size=12, window=8, stride=4)
+    >>> c.macs
     {'crops': 6912, 'fcn': 6912, 'exact': 6912}
+    >>> [(row.layer, row.params, row.macs, row.receptive_field) for row in c.rows]
+    [('0', 104, 1600, (5, 5)), ('2', 130, 128, (8, 8))]
     """
     known = as_classifier(classifier, window)
-    prepared = prepare(known.module, known.window, known.channels)
-    if prepared.network is None:
-        name, why = prepared.why_not or ("network", "it cannot be captured")
-        raise ConversionError(name, why, "scan it: its cost cannot be counted before")
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
     axes = len(known.window)
     steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
     grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)
-    try:
-        maps = fully_convolutional(prepared.network, steps, copy=False).maps
-    except ConversionError:
-        maps = None
-    return cost_table(prepared.network, grid, maps, exact_macs(prepared.network, grid))
+    rows = priced_layers(prepared, grid)
+    modes = mode_costs(prepared, grid, limit=memory_limit(memory, prepared.device), predict=predict)
+    return Cost(
+        params=sum(row.params for row in rows),
+        macs={name: mode.macs for name, mode in modes.items()},
+        windows=grid.total,
+        rows=rows,
+        modes=modes,
+        image_size=grid.image_size,
+        window=grid.window,
+        stride=grid.stride,
+        advice=advice(prepared, grid) if advise else (),
+    )
 
 
 def _listed(sizes: Any) -> Any:

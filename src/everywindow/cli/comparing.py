@@ -9,8 +9,9 @@ import click
 
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
+    MODES,
     Console,
-    Modes,
+    Names,
     image_options,
     json_option,
     load_model,
@@ -31,7 +32,7 @@ FIGURE = "comparison.png"
 @image_options
 @click.option(
     "--modes",
-    type=Modes(),
+    type=Names(MODES, "MODE"),
     help="Modes to run, such as crops,exact.  [default: all; fcn where the network has a conversion]",
 )
 @click.option(

@@ -48,19 +48,21 @@ class Scales(click.ParamType[Any]):
             self.fail(f"{value!r} is not factors such as 0.25,0.5", param, ctx)
 
 
-class Modes(click.ParamType[Any]):
-    """Modes in one word: ``crops,exact``."""
+class Names(click.ParamType[Any]):
+    """Some of the given names in one word: ``crops,exact``."""
 
-    name = "MODE[,MODE]"
+    def __init__(self, known: tuple[str, ...], noun: str) -> None:
+        self.known = known
+        self.name = f"{noun}[,{noun}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Take the names apart."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         names = tuple(name.strip() for name in value.split(","))
-        unknown = [name for name in names if name not in MODES]
+        unknown = [name for name in names if name not in self.known]
         if unknown:
-            self.fail(f"{unknown[0]!r} is none of {', '.join(MODES)}", param, ctx)
+            self.fail(f"{unknown[0]!r} is none of {', '.join(self.known)}", param, ctx)
         return names
 
 

@@ -1,8 +1,7 @@
-"""``scan`` and ``cost``: a model over an image."""
+"""``scan``: a model over an image."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,6 @@ from everywindow.cli.options import (
     MODES,
     Console,
     Scales,
-    Sizes,
     image_options,
     json_option,
     load_model,
@@ -123,19 +121,3 @@ def _files(out: str) -> list[Path]:
 def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
     for file in files:
         m.save(file, klass=klass)
-
-
-@click.command()
-@model_options
-@click.option("--image-size", type=Sizes(), required=True, help="Size of the image in pixels.")
-@click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
-@json_option
-def cost(
-    model: str, weights: str | None, window: Any, trust: bool, image_size: Any, stride: Any, console: Console
-) -> None:
-    """Count parameters and mult-adds per layer and mode, before running anything."""
-    from everywindow import api
-
-    table = api.cost(load_model(model, weights, window, trust), image_size, stride=stride)
-    console.say(str(table))
-    console.result(asdict(table))

@@ -7,8 +7,8 @@ import re
 from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
-    *("device", "dtype", "image_size", "memory", "mode", "output", "pad", "samples", "scale", "seed", "stride"),
-    *("trust", "weights", "window"),
+    *("depth", "device", "dtype", "image_size", "memory", "mode", "output", "pad", "predict"),
+    *("samples", "scale", "seed", "stride", "trust", "weights", "window"),
 )
 _GIVEN = re.compile(rf"(?<![^\s(])({'|'.join(ARGUMENTS)})=(?!\.\.\.)([^\s,;)]*)")
 

@@ -1,8 +1,9 @@
-"""What a scan hands back: the score map, its files and pictures, and the comparison of modes."""
+"""What a scan hands back: the score map, its files and pictures, the comparison of modes, and the cost before."""
 
 from everywindow.report.classes import class_index
 from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun, Sample, Skipped
 from everywindow.report.comparison_total import in_all, off
+from everywindow.report.cost import Cost
 from everywindow.report.detection import Detection
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
@@ -10,6 +11,7 @@ from everywindow.report.score_map import ScoreMap
 
 __all__ = [
     "Comparison",
+    "Cost",
     "Detection",
     "Farthest",
     "LeftOut",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from everywindow.report.text import quantity, table
+
 if TYPE_CHECKING:
     from everywindow.report.comparison import Comparison, ModeRun
 
@@ -129,22 +131,3 @@ def _times(ratio: float | None) -> str:
 
 def _correlation(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def table(rows: list[tuple[str, ...]]) -> str:
-    """Rows of text as columns: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = ([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))] for row in rows)
-    return "\n".join("  ".join(cells).rstrip() for cells in lines)
-
-
-def quantity(count: int) -> str:
-    """A count with a decimal prefix.
-
-    >>> quantity(15_470_264_320)
-    '15.5 G'
-    """
-    for power, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= power:
-            return f"{count / power:.1f} {prefix}"
-    return str(count)
