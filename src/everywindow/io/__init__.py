@@ -1,7 +1,7 @@
 """Images in, files out."""
 
 from everywindow.io.atomic import atomic_path
-from everywindow.io.files import read_picture
+from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.image import Image, read_image
 
-__all__ = ["Image", "atomic_path", "read_image", "read_picture"]
+__all__ = ["Image", "atomic_path", "is_image_name", "read_image", "read_picture"]
