@@ -143,7 +143,7 @@ def _beside(items: Iterable[Item]) -> tuple[str, ...]:
 def class_indices(labels: Iterable[str], classes: tuple[str, ...] | None, count: int) -> dict[str, int]:
     """The class of each label: by the classifier's names, by index, or in alphabetical order where it has no names.
 
-    A single score stands for two classes: 0 where its probability is below a half, else 1.
+    A single score stands for two classes: 1 where its probability is above a half, else 0.
 
     Raises:
         InputError: labels that are no classes of the classifier.
