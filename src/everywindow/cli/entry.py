@@ -11,6 +11,7 @@ from typing import Any, TextIO
 import click
 
 from everywindow import __version__
+from everywindow.cli.evaluating import evaluate
 from everywindow.cli.files import convert, info
 from everywindow.cli.scanning import compare, cost, scan
 from everywindow.cli.try_out import demo
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, scan, compare, cost, convert, info):
+for command in (demo, scan, compare, evaluate, cost, convert, info):
     cli.add_command(command)
 
 

@@ -7,6 +7,7 @@ import re
 from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
+    *("boxes", "classes", "out", "overlaps", "protocols", "reductions", "resize", "scales", "seed", "small", "strict"),
     *("device", "dtype", "image_size", "memory", "mode", "output", "pad", "scale", "stride", "trust", "weights"),
     "window",
 )

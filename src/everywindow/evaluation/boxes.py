@@ -27,8 +27,8 @@ class Box(NamedTuple):
     """
 
     klass: str
-    start: tuple[float, float]
-    stop: tuple[float, float]
+    start: tuple[float, ...]
+    stop: tuple[float, ...]
     crowd: bool = False
 
 
@@ -69,11 +69,13 @@ def read_boxes(source: str | Path, items: Sequence[Item]) -> Annotations:
     return found
 
 
-def checked(image: Boxes, size: tuple[int, ...], name: str) -> tuple[tuple[Box, ...], list[Problem]]:
-    """The boxes that lie in an image, cut to it, and what is wrong with the others."""
+def checked(image: Boxes | None, size: tuple[int, ...], name: str) -> tuple[tuple[Box, ...] | None, list[Problem]]:
+    """The boxes that lie in an image, cut to it (None where they are not known), and what is wrong with the others."""
+    if image is None:
+        return None, []
     if image.size is not None and image.size != size:
         why = f"its boxes are for {_times(image.size)} pixels and it has {_times(size)}: they are left out"
-        return (), [Problem(name, why)]
+        return None, [Problem(name, why)]
     kept: list[Box] = []
     problems: list[Problem] = []
     for box in image.boxes:

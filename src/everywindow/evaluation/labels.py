@@ -134,7 +134,9 @@ def _beside(items: Iterable[Item]) -> tuple[str, ...]:
     listed_items = [item for item in items if item.label is not None]
     known = {item.path.resolve() for item in listed_items}
     folders = {item.path.parent for item in listed_items}
-    others = [file.name for folder in sorted(folders) for file in _images(folder.iterdir()) if file.resolve() not in known]
+    others = [
+        file.name for folder in sorted(folders) for file in _images(folder.iterdir()) if file.resolve() not in known
+    ]
     if not others:
         return ()
     return (f"{len(others)} images beside those of the CSV have no label there, and are not used: {few(others)}",)

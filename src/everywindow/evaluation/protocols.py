@@ -74,7 +74,9 @@ PROTOCOLS = {
         Protocol("centre", "the crop in the middle", centre),
         Protocol("mirrored", "the crop in the middle and its mirror", with_mirrors(centre)),
         Protocol("five", "the crops in the corners and in the middle", corners_and_centre),
-        Protocol("ten", "the crops in the corners and in the middle, and their mirrors", with_mirrors(corners_and_centre)),
+        Protocol(
+            "ten", "the crops in the corners and in the middle, and their mirrors", with_mirrors(corners_and_centre)
+        ),
         Protocol("exact", "every window, as the crops give it", mode="exact"),
         Protocol("fcn", "every window, in one pass of the converted network", mode="fcn"),
         Protocol("crops", "every window, one by one", mode="crops"),

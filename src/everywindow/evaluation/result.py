@@ -140,7 +140,15 @@ class Evaluation:
                 answer.label_probability, answer.rank, right, changed, answer.seconds)  # fmt: skip
 
     def _header(self) -> tuple[str, ...]:
-        return ("method", "top-1 (95 %)", "top-5 (95 %)", "more than the centre", "changed", "s/image", "times the centre")
+        return (
+            "method",
+            "top-1 (95 %)",
+            "top-5 (95 %)",
+            "more than the centre",
+            "changed",
+            "s/image",
+            "times the centre",
+        )
 
     def _cells(self, row: Row) -> tuple[str, ...]:
         base = self.rows[0].seconds

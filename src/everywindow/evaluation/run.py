@@ -120,7 +120,7 @@ def _refuse(problems: Sequence[Problem], strict: bool) -> None:
 
 
 def _tried(known: Classifier, settings: Settings, scan: Scan) -> tuple[Settings, tuple[LeftOut, ...], list[float]]:
-    """Each mode on a window of noise: so it is known before any image what cannot run, and how many scores there are."""
+    """Each mode on a window of noise: so it is known before any image what cannot run, and what scores there are."""
     pixels = torch.randn((known.channels, *known.window), generator=torch.Generator().manual_seed(0))
     noise = Image(pixels, None, None, 1.0, (0,) * len(known.window))
     scores = scan(noise, "crops", known.window).scores.flatten().double().tolist()
@@ -189,11 +189,10 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
     if isinstance(kept, str):
         return None, None, [Problem(item.name, kept)]
     if kept is not None:
-        boxes, wrong = (None, []) if raw is None else checked(raw, kept.size, item.name)
-        return kept, boxes, wrong
+        return kept, *checked(raw, kept.size, item.name)
     try:
         read = read_image(item.path, channels=known.channels, ndim=len(known.window), mean=known.mean, std=known.std)
-        boxes, wrong = (None, []) if raw is None else checked(raw, read.size, item.name)
+        boxes, wrong = checked(raw, read.size, item.name)
         found = measured(read, label, boxes, job.sought, known, job.settings, job.scan)
     except InputError as error:
         why = f"{error.why}; {error.remedy}" if error.what != str(item.path) else error.why

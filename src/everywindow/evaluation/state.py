@@ -82,7 +82,9 @@ def check_folder(folder: str | Path | None) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(str(folder), f"is no folder to write to ({error.strerror})", "give out= another one") from error
+        raise InputError(
+            str(folder), f"is no folder to write to ({error.strerror})", "give out= another one"
+        ) from error
 
 
 def key_of(file: Path, label: int | None, boxes: Any) -> str:
