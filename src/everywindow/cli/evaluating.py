@@ -9,6 +9,7 @@ import click
 
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import Console, Sizes, json_option, load_model, model_options, output_key
+from everywindow.cli.words import as_options
 from everywindow.errors import InputError
 
 
@@ -99,7 +100,7 @@ def evaluate(
         keep_inputs([out], model, (images, options["boxes"]))
     classifier = load_model(model, weights, window, trust)
     result = api.evaluate(classifier, images, classes=_names(classes), output=output_key(output), out=out, **options)
-    console.say(str(result))
+    console.say(as_options(str(result)))
     files = [] if out is None else [str(Path(out) / name) for name in ("results.csv", "report.html")]
     if files:
         console.say(f"written: {', '.join(files)}")

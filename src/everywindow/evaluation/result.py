@@ -16,7 +16,9 @@ from everywindow.report import LeftOut, table
 
 COLUMNS = ("image", "label", "method", "answer", "probability", "label_probability", "label_rank", "right", "changed",
            "seconds")  # fmt: skip
+METHOD_HEADER = ("method", "top-1 (95 %)", "top-5 (95 %)", "points above centre", "changed", "s/image", "times centre")
 SHOWN = 5
+"""So many problems are told in words; the page and the plain data have all."""
 
 
 class ImageResult(NamedTuple):
@@ -82,9 +84,9 @@ class Evaluation:
         )
 
     def __str__(self) -> str:
-        parts = [table([self._header(), *map(self._cells, self.rows)])]
+        parts = [_filled([METHOD_HEADER, *map(self._cells, self.rows)])]
         if self.localisation:
-            parts += ["", table([self._box_header(), *map(_box_cells, self.localisation)])]
+            parts += ["", _filled([_box_header(self.localisation[0]), *map(_box_cells, self.localisation)])]
         labelled = self.rows[0].labelled
         counted = f"{len(self.images)} images" + (f", {labelled} with a label" if labelled < len(self.images) else "")
         parts += ["", counted, *map(str, self.left_out), *self.notes]
@@ -139,17 +141,6 @@ class Evaluation:
         return (image.name, image.label, name, self.classes[answer.top[0]], answer.probability,
                 answer.label_probability, answer.rank, right, changed, answer.seconds)  # fmt: skip
 
-    def _header(self) -> tuple[str, ...]:
-        return (
-            "method",
-            "top-1 (95 %)",
-            "top-5 (95 %)",
-            "more than the centre",
-            "changed",
-            "s/image",
-            "times the centre",
-        )
-
     def _cells(self, row: Row) -> tuple[str, ...]:
         base = self.rows[0].seconds
         return (
@@ -162,9 +153,11 @@ class Evaluation:
             f"{row.seconds / base:.1f}" if base else "",
         )
 
-    def _box_header(self) -> tuple[str, ...]:
-        precisions = (f"AP at {overlap:g}" for overlap in self.localisation[0].precision)
-        return ("map", "class", "images", "peak in its box (95 %)", "ROC area", *precisions)
+
+def _filled(rows: list[tuple[str, ...]]) -> str:
+    """A table without the columns that are empty below their heading."""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    return table(list(zip(*columns, strict=True)))
 
 
 def points(gain: Share) -> str:
@@ -174,6 +167,11 @@ def points(gain: Share) -> str:
 
 def _shown(value: Share | None) -> str:
     return "" if value is None else str(value)
+
+
+def _box_header(each: Localisation) -> tuple[str, ...]:
+    precisions = (f"AP at {overlap:g}" for overlap in each.precision)
+    return ("map", "class", "images", "peak in its box (95 %)", "ROC area", *precisions)
 
 
 def _box_cells(each: Localisation) -> tuple[str, ...]:

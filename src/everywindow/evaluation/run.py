@@ -76,7 +76,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
         ConversionError: a protocol that was asked for and has no conversion.
         DependencyError: there are boxes, and a library that evaluates them is not installed.
     """
-    check_folder(request.out)
+    check_folder(request.out, request.source)
     if request.boxes is not None:
         _check_boxes_can_be_used(known)
     listing = listed(request.source, request.boxes is not None)

@@ -71,20 +71,22 @@ class State:
         return bool(np.allclose(probe, own, rtol=TOLERANCE, atol=TOLERANCE * float(np.abs(own).max(initial=0))))
 
 
-def check_folder(folder: str | Path | None) -> None:
+def check_folder(folder: str | Path | None, images: str | Path) -> None:
     """See before a long run that the folder can be written.
 
     Raises:
-        InputError: it cannot, or is a file.
+        InputError: it cannot, or is a file, or would be a class among the images.
     """
     if folder is None:
         return
+    if Path(images).is_dir() and Path(images).resolve() in (own := Path(folder).resolve(), *own.parents):
+        raise InputError(
+            str(folder), "lies in the folder of the images, and would be a class there", "give out= another"
+        )
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            str(folder), f"is no folder to write to ({error.strerror})", "give out= another one"
-        ) from error
+        raise InputError(str(folder), f"is no folder to write to ({error.strerror})", "give out= another") from error
 
 
 def key_of(file: Path, label: int | None, boxes: Any) -> str:
