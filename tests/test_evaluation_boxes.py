@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,13 @@ def test_coco_says_the_same_as_voc_and_resuming_too(pictures: Path, tmp_path: Pa
         assert [each.name for each in of_coco.localisation] == ["exact", "exact, 2 scales"]
         assert "boxes of cow are not looked for: no classes of the classifier" in of_coco.notes
     assert "Where the maps point" in (tmp_path / "out" / "report.html").read_text()
+    with (tmp_path / "out" / "boxes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image"], row["map"], row["peak_in_box"]) for row in rows][::2] == [
+        ("a.npy", "exact", "1"),
+        ("b.npy", "exact", "1"),
+        ("c.npy", "exact", ""),
+    ]
 
 
 def test_what_is_wrong_with_boxes_is_told(pictures: Path, tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_labels_that_are_no_classes(images: Path) -> None:
 def test_a_classifier_without_names(images: Path) -> None:
     result = ew.evaluate(classifier(classes=None), images, ["centre"])
     assert result.classes == ("blue", "green", "red")  # in alphabetical order, as folders are read elsewhere
+    assert "its outputs are taken to be, in this order, blue, green, red" in result.notes[0]
     told = refused(classifier(classes=None, outputs=7), images)
     assert "it has 7 classes without names" in told
     assert "2 names for 3 scores" in refused(classifier(), images, classes=["a", "b"])

@@ -46,7 +46,7 @@ ATTRIBUTES = {
     "Pyramid": "peaks boxes",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run",
-    "Evaluation": "row changed as_dict to_csv to_html",
+    "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
 }
 
 

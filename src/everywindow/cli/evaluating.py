@@ -101,7 +101,7 @@ def evaluate(
     classifier = load_model(model, weights, window, trust)
     result = api.evaluate(classifier, images, classes=_names(classes), output=output_key(output), out=out, **options)
     console.say(as_options(str(result)))
-    files = [] if out is None else [str(Path(out) / name) for name in ("results.csv", "report.html")]
+    files = [] if out is None else [str(Path(out) / name) for name in result.files]
     if files:
         console.say(f"written: {', '.join(files)}")
     console.result({**result.as_dict(), "files": files})

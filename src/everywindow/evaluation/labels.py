@@ -177,6 +177,13 @@ def class_indices(labels: Iterable[str], classes: tuple[str, ...] | None, count:
     return {label: known.get(label, numbers.get(label, 0)) for label in wanted}
 
 
+def order_note(classes: tuple[str, ...] | None, indices: dict[str, int]) -> list[str]:
+    """What was assumed of a classifier without names."""
+    if classes is not None or all(label.isdecimal() for label in indices):
+        return []
+    return [f"the classifier has no names: its outputs are taken to be, in this order, {few(sorted(indices), 20)}"]
+
+
 def class_names(classes: tuple[str, ...] | None, indices: dict[str, int], count: int) -> tuple[str, ...]:
     """A name for each class: the classifier's, or that of the label, or its index."""
     given = {index: label for label, index in indices.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from everywindow.evaluation.labels import Problem
+from everywindow.evaluation.localise import Located
 from everywindow.evaluation.measure import Answer
 from everywindow.evaluation.summary import Localisation, Row, Share
 from everywindow.io import atomic_path
@@ -16,6 +17,7 @@ from everywindow.report import LeftOut, table
 
 COLUMNS = ("image", "label", "method", "answer", "probability", "label_probability", "label_rank", "right", "changed",
            "seconds")  # fmt: skip
+BOX_COLUMNS = ("image", "map", "class", "peak_in_box", "roc_area", "boxes_found")
 METHOD_HEADER = ("method", "top-1 (95 %)", "top-5 (95 %)", "points above centre", "changed", "s/image", "times centre")
 SHOWN = 5
 """So many problems are told in words; the page and the plain data have all."""
@@ -29,12 +31,15 @@ class ImageResult(NamedTuple):
         path: its file.
         label: name of its class, or None.
         answers: by the methods' names.
+        located: where boxes were given, by protocol and then by class: whether the peak lies in a box of the class, the
+            area under the ROC curve, and the boxes that were found.
     """
 
     name: str
     path: Path
     label: str | None
     answers: dict[str, Answer]
+    located: dict[str, dict[str, Located]]
 
 
 class Change(NamedTuple):
@@ -112,6 +117,21 @@ class Evaluation:
             "left_out": [asdict(each) for each in self.left_out],
         }
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that :meth:`write` makes."""
+        return ("results.csv", *(["boxes.csv"] if self.localisation else []), "report.html")
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write the tables and the page into a folder.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        write = {"results.csv": self.to_csv, "boxes.csv": self.boxes_to_csv, "report.html": self.to_html}
+        for name in self.files:
+            write[name](Path(folder) / name)
+
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a line per image and method.
 
@@ -122,6 +142,21 @@ class Evaluation:
             writer = csv.writer(stream)
             writer.writerow(COLUMNS)
             writer.writerows(self._line(image, row.name) for image in self.images for row in self.rows)
+
+    def boxes_to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write a line per image, protocol and class: whether the peak lies in a box, the ROC area, boxes found.
+
+        Raises:
+            InputError: ``path`` cannot be written.
+        """
+        with atomic_path(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(BOX_COLUMNS)
+            for image in self.images:
+                for name, classes in image.located.items():
+                    for klass, found in classes.items():
+                        hit = None if found.hit is None else int(found.hit)
+                        writer.writerow((image.name, name, klass, hit, found.roc, len(found.boxes)))
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write a page that needs no other file and no network.

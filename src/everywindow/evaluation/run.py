@@ -15,7 +15,7 @@ import torch
 
 from everywindow.errors import ConversionError, InputError
 from everywindow.evaluation.boxes import Annotations, Box, checked, known_classes, read_boxes
-from everywindow.evaluation.labels import Item, Problem, class_indices, class_names, listed
+from everywindow.evaluation.labels import Item, Problem, class_indices, class_names, listed, order_note
 from everywindow.evaluation.measure import Measured, Scan, measured, span
 from everywindow.evaluation.needed import check_needed
 from everywindow.evaluation.protocols import PROTOCOLS
@@ -27,8 +27,6 @@ from everywindow.graph import original
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier
 from everywindow.report import LeftOut
-
-TABLE, PAGE = "results.csv", "report.html"
 
 
 class Request(NamedTuple):
@@ -87,6 +85,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     settings, left_out, probe = _tried(known, settings, scan)
     indices = class_indices([item.label for item in listing.items if item.label], known.classes, len(probe))
     names = class_names(known.classes, indices, len(probe))
+    notes += order_note(known.classes, indices)
     sought: dict[str, int] = {}
     if annotations is not None:
         classes, more = known_classes(annotations, names, str(request.boxes))
@@ -102,8 +101,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     notes += _small_note(done, settings)
     result = _summed(job, done, names, problems, notes, left_out)
     if request.out is not None:
-        result.to_csv(Path(request.out) / TABLE)
-        result.to_html(Path(request.out) / PAGE)
+        result.write(request.out)
     return result
 
 
@@ -240,7 +238,10 @@ def _summed(
     return Evaluation(
         rows=tuple(row(name, found, reference, len(names), settings.seed) for name, found in answers.items()),
         localisation=tuple(_localised(job, [one for one in done if one.boxes is not None])),
-        images=tuple(ImageResult(one.item.name, one.item.path, one.item.label, one.found.answers) for one in done),
+        images=tuple(
+            ImageResult(one.item.name, one.item.path, one.item.label, one.found.answers, one.found.located)
+            for one in done
+        ),
         problems=tuple(problems),
         notes=tuple(notes),
         left_out=left_out,
