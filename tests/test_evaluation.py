@@ -199,6 +199,14 @@ def test_the_interval_is_that_of_a_plain_bootstrap() -> None:
     assert share(values, seed=1) == found
 
 
+def test_the_interval_of_equal_values_is_the_binomial_one() -> None:
+    found = share([1] * 68)
+    assert found.high == 1
+    assert found.low**68 == pytest.approx(0.025)  # so seldom would all be right, were the share as low
+    assert (share([0] * 68).low, share([0] * 68).high) == (0, pytest.approx(1 - found.low))
+    assert share([0] * 68, least=-1).low == pytest.approx(found.low - 1)
+
+
 def run_counted(monkeypatch: pytest.MonkeyPatch, clf: ew.Classifier, *args: Any, **options: Any) -> tuple[Any, int]:
     """The result, and how many images were measured for it."""
     from everywindow.evaluation import run

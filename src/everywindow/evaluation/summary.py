@@ -56,19 +56,28 @@ class Row:
     seconds: float
 
 
-def share(values: Sequence[int], seed: int = 0) -> Share:
-    """The mean of whole numbers, with the interval of a bootstrap over them (percentiles of the resampled means).
+def share(values: Sequence[int], seed: int = 0, least: float = 0.0) -> Share:
+    """The mean of whole numbers up to 1, with the interval of a bootstrap over them (percentiles of the means).
 
-    Resamples of few different values are draws of how often each of them comes, so none is made item by item.
+    Resamples of few different values are draws of how often each of them comes, so none is made item by item. Where all
+    values are the same, resamples say nothing: then the interval is the exact binomial one.
 
-    >>> share([1, 1, 1, 1])
-    Share(value=1.0, low=1.0, high=1.0)
+    Args:
+        values: numbers from ``least`` to 1.
+        seed: of the resampling.
+        least: 0 for shares, −1 for differences of shares.
+
+    >>> print(share([1, 1, 1, 1]))
+    100.0 % (39.8 to 100.0)
     """
     kinds, counts = np.unique(np.asarray(values, float), return_counts=True)
-    total = int(counts.sum())
+    total, tail = int(counts.sum()), (1 - CONFIDENCE) / 2
+    if len(kinds) == 1:
+        only, reach = float(kinds[0]), 1 - tail ** (1 / total)
+        return Share(only, max(least, only - reach), min(1.0, only + reach))
     draws = np.random.default_rng(seed).multinomial(total, counts / total, size=RESAMPLES)
     means = draws @ kinds / total
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(means, [tail, 1 - tail])
     return Share(float(np.asarray(values, float).mean()), float(low), float(high))
 
 
@@ -84,7 +93,7 @@ def row(name: str, answers: Sequence[Answer], reference: Sequence[Answer], class
         labelled=len(pairs),
         top1=share(right, seed) if pairs else None,
         top5=share(in_five, seed) if pairs and classes > 5 else None,
-        gain=share(gains, seed) if pairs and answers is not reference else None,
+        gain=share(gains, seed, -1.0) if pairs and answers is not reference else None,
         changed=sum(one.top[0] != other.top[0] for one, other in zip(answers, reference, strict=True)),
         corrected=gains.count(1),
         spoilt=gains.count(-1),
