@@ -10,8 +10,18 @@ import pytest
 import everywindow as ew
 
 NAMES = {
-    *("Classifier", "Comparison", "Cost", "DenseInferer", "Detection", "FullyConvolutional", "Pyramid", "ScoreMap"),
-    *("compare", "convolutionalize", "cost", "load", "pyramid", "scan"),
+    *(
+        "Classifier",
+        "Comparison",
+        "Cost",
+        "DenseInferer",
+        "Detection",
+        "Evaluation",
+        "FullyConvolutional",
+        "Pyramid",
+        "ScoreMap",
+    ),
+    *("compare", "convolutionalize", "cost", "evaluate", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -23,6 +33,8 @@ PARAMETERS = {
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
+    "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
+    "strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
@@ -34,6 +46,7 @@ ATTRIBUTES = {
     "Pyramid": "peaks boxes",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
+    "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
 }
 
 

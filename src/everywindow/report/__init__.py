@@ -8,6 +8,7 @@ from everywindow.report.detection import Detection
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import ScoreMap
+from everywindow.report.text import table
 
 __all__ = [
     "Comparison",
@@ -24,4 +25,5 @@ __all__ = [
     "draw_map",
     "in_all",
     "off",
+    "table",
 ]
