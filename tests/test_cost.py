@@ -370,3 +370,28 @@ def test_receptive_fields_strides_and_paddings_are_those_published(name: str, pu
             assert ours.padding == (int(padding),) * 2, end_point
             compared += 1
     assert compared >= 10
+
+
+class Products(nn.Module):
+    """Products of computed values, in every form that is counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(5, 6)), nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(2)  # [N, 2, 36]
+        q = x.unflatten(2, (6, 6)).flatten(0, 1).unflatten(0, (-1, 2))  # [N, 2, 6, 6]
+        a = nn.functional.scaled_dot_product_attention(q, q[..., :4, :], q[..., :4, :3])  # [N, 2, 6, 3]
+        b = self.left @ q @ q[..., :4]  # [N, 2, 5, 4]
+        c = torch.einsum("nchk,km->nchm", b, self.right)  # [N, 2, 5, 3]
+        d = torch.bmm(a.flatten(1, 2), c[:, 0, :3].contiguous())  # [N, 12, 3]
+        return torch.cat([d.flatten(1), torch.addmm(x.new_zeros(3), x[:, 0, :4], self.right)], 1)
+
+
+def test_products_of_any_form_are_counted() -> None:
+    net = Products().eval()
+    cost = ew.cost(ew.Classifier(net, window=6, channels=2), 6, predict=False, advise=False)
+    with torch.no_grad():
+        assert cost.macs["crops"] == counted(lambda: net.to("meta")(torch.zeros(1, 2, 6, 6, device="meta")))
+    assert cost.params == 5 * 6 + 4 * 3
