@@ -23,7 +23,7 @@ PARAMETERS = {
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON}",
-    "cost": "classifier image_size window stride",
+    "cost": "classifier image_size window stride device dtype memory predict advise",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
@@ -34,6 +34,7 @@ ATTRIBUTES = {
     "Pyramid": "peaks boxes",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run",
+    "Cost": "layers table speed_up fc_share to_csv to_json as_dict",
 }
 
 
