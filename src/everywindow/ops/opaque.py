@@ -6,6 +6,7 @@ On a value that is still a map they end sharing; behind a reduction over the win
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch, is_space
 from everywindow.ops.batch import BATCH
@@ -19,6 +20,7 @@ from everywindow.ops.rule import (
     Shape,
     normal_dim,
     overloads,
+    per_item,
     shape_of,
 )
 from everywindow.ops.verbatim import emit_overload
@@ -196,6 +198,13 @@ class Attention(Opaque):
             raise NotProved(f"{op_name(call)} pairs the items of the batch in different orders")
         return super().infer(call)
 
+    def macs(self, call: Call) -> int:
+        if "query" in call.arguments:  # every query meets every key, and then every value
+            query, keys = shape_of(call["query"]), shape_of(call["key"])[-2]
+            return keys * (per_item(query) + per_item(call.shape))
+        left = call["batch1"] if "batch1" in call.arguments else call["self"]
+        return per_item(call.shape) * shape_of(left)[-1]
+
 
 class Einsum(Opaque):
     """A product told in letters: the batch must have one of its own, which the result keeps."""
@@ -209,6 +218,15 @@ class Einsum(Opaque):
             raise NotShared("einsum looks at the whole window or is not converted yet")
         first = values[0]
         return replace(first, layout=layout_by_shape(call.shape, first.layout, shape_of(call.inputs[0])))
+
+    def macs(self, call: Call) -> int:
+        terms, _, output = str(call["equation"]).replace(" ", "").partition("->")
+        first, *others = terms.split(",")
+        if len(others) != 1:
+            return 0
+        both = set(first) & set(others[0]) - set(output or set(first) ^ set(others[0]))
+        sizes = dict(zip(reversed(first), reversed(shape_of(call["tensors"][0])), strict=False))
+        return per_item(call.shape) * prod(sizes[letter] for letter in both - {"."})
 
     def _check_letters(self, call: Call) -> None:
         inputs, _, output = str(call["equation"]).replace(" ", "").partition("->")
