@@ -3,6 +3,7 @@
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
+# make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
 # make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
 # make counts   mult-adds of torchvision's networks against torch's own counter
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench zoo counts laws clean
+.PHONY: demo example test check format bench predictions zoo counts laws clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
@@ -52,6 +53,9 @@ zoo: $(VENV)/test.stamp
 
 counts: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.counts
+
+predictions: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.predictions --out docs/benchmarks.md
 
 laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md
