@@ -425,3 +425,51 @@ def test_products_of_any_form_are_counted() -> None:
     with torch.no_grad():
         assert cost.macs["crops"] == counted(lambda: net.to("meta")(torch.zeros(1, 2, 6, 6, device="meta")))
     assert cost.params == 5 * 6 + 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("equation", "weights"),
+    [
+        ("nchw,cd->nd", [(2, 5)]),
+        ("nc...,cd->nd...", [(2, 5)]),
+        ("...w,wd->...d", [(6, 5)]),
+        ("nc...,cd...->nd", [(2, 5, 6, 6)]),
+        ("dc,nchw->ndhw", [(5, 2)]),
+        ("nchw,cd,wk->ndhk", [(2, 5), (6, 3)]),
+        ("nchw,dw", [(5, 6)]),
+        ("ch,hd,nchw->ndw", [(2, 6), (6, 5)]),
+    ],
+)
+def test_einsum_counts_by_its_letters(equation: str, weights: list[tuple[int, ...]]) -> None:
+    class Letters(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList(torch.randn(shape) for shape in weights)
+
+        def forward(self, x: Tensor) -> Tensor:
+            ordered = [*self.weights, x] if equation.startswith(("dc", "ch")) else [x, *self.weights]
+            made = torch.einsum(equation, *ordered)
+            return made.movedim(3, 0).flatten(1) if "->" not in equation else made.flatten(1)
+
+    net = Letters().eval()
+    cost = ew.cost(ew.Classifier(net, window=6, channels=2), 6, predict=False, advise=False)
+    with torch.no_grad():
+        once = counted(lambda: net.to("meta")(torch.zeros(1, 2, 6, 6, device="meta")))
+        twice = counted(lambda: net(torch.zeros(2, 2, 6, 6, device="meta")))
+    assert cost.macs["crops"] == twice - once
+
+
+def test_advice_says_nothing_of_networks_that_multiply_nothing() -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert ew.cost(ew.Classifier(net, window=8, channels=2), 24, stride=4, predict=False).advice == ()
+
+
+def test_strides_that_are_named_are_near() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    cost = ew.cost(ew.Classifier(net, window=16, channels=2), (48, 60), stride=(3, 7), predict=False)
+    named = [each for each in cost.advice if each.what == "stride"]
+    assert named
+    for each in named:
+        assert 1.5 <= each.value[0] <= 4.5
+        assert "no more in all" in str(each)
+        assert each.macs <= cost.macs[each.mode]
