@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from benchmarks.zoo.families import smallest_of_each
 from benchmarks.zoo.kept import SECONDS, Limits, rows_for
 from benchmarks.zoo.networks import LIBRARIES, names
 from benchmarks.zoo.page import line, page
+from benchmarks.zoo.recount import recounted
 from benchmarks.zoo.readme import SECTION, readme_section
 from benchmarks.zoo.results import Results, present
 
@@ -52,6 +54,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", help="these only: torchvision:NAME or timm:NAME")
     parser.add_argument("--all-timm", action="store_true", help="all of timm's networks, not the smallest of a family")
     parser.add_argument("--again", action="store_true", help="run nothing: write the pages of the rows that are there")
+    parser.add_argument("--recount", action="store_true", help="with --again: count the mult-adds of the rows anew")
     parser.add_argument("--seconds", type=float, help=f"processor time for one network ({_DEFAULTS})")
     parser.add_argument("--workers", type=int, default=1, help="networks at a time (1)")
     parser.add_argument("--threads", type=int, help="of each network's process (all, divided by the workers)")
@@ -65,7 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the zoo; 0 where no row is wrong."""
     options = parsed(arguments)
     if options.again:
-        write(Results.read(options.out.with_suffix(".json")), options.out, options.readme)
+        results = Results.read(options.out.with_suffix(".json"))
+        if options.recount:
+            results = replace(results, rows=tuple(recounted(results.rows, options.workers)))
+            results.write(options.out.with_suffix(".json"))
+        write(results, options.out, options.readme)
         return 0
     warnings.simplefilter("ignore")
     threads = options.threads or max(1, torch.get_num_threads() // options.workers)

@@ -100,7 +100,7 @@ def _converted(subject: Subject, converted: FullyConvolutional) -> Row:
     return replace(
         subject.row,
         image_size=(image.shape[1], image.shape[2]),
-        converts=_how(subject.prepared, converted),
+        converts=how_it_converts(subject.prepared, converted),
         exact=exact,
         reason=_short(converted.verdict.reasons),
         native=native,
@@ -111,7 +111,8 @@ def _converted(subject: Subject, converted: FullyConvolutional) -> Row:
     )
 
 
-def _how(prepared: Prepared, converted: FullyConvolutional) -> str:
+def how_it_converts(prepared: Prepared, converted: FullyConvolutional) -> str:
+    """Layer by layer, with context inside, or with windows taken from the map."""
     if prepared.network is None or records(prepared.network).unshared is None:
         return PLAIN
     return CONTEXT if any(reason.why == TAKES_CONTEXT for reason in converted.verdict.reasons) else TAKEN
@@ -126,7 +127,7 @@ def _with_exact(row: Row, subject: Subject) -> Row:
     found = [_exact_difference(subject, step, count) for step, count in zip(strides, counts, strict=True)]
     differences = [difference for difference, _ in found if difference is not None]
     outside, border = _moved(subject) if subject.prepared.network is not None else (None, None)
-    gain, ends = _sharing(subject)
+    gain, ends = sharing_of(subject.module, subject.window, stride)
     wrong = row.wrong or ("" if subject.amplified <= STEADY else "these weights amplify roundings too much")
     wrong = wrong or ("" if all(apart for _, apart in found) else "these weights tell no windows apart")
     wrong = wrong or ("" if max(differences) <= row.limit else "the exact engine differs from the crops")
@@ -145,11 +146,10 @@ def _with_exact(row: Row, subject: Subject) -> Row:
     )
 
 
-def _sharing(subject: Subject) -> tuple[float, str]:
+def sharing_of(module: nn.Module, window: int, stride: int) -> tuple[float, str]:
     """Mult-adds of the crops over those with sharing, on an image of four times the window, and where sharing ends."""
-    window, stride = subject.window, subject.stride
     try:
-        network = captured_network(subject.module, (window, window), CHANNELS)
+        network = captured_network(module, (window, window), CHANNELS)
     except CropsOnly as reason:
         return 1.0, f"windows one by one: {reason}"
     grid = WindowGrid((4 * window,) * 2, (window,) * 2, (stride,) * 2)
