@@ -16,8 +16,8 @@ from benchmarks.zoo.families import smallest_of_each
 from benchmarks.zoo.kept import SECONDS, Limits, rows_for
 from benchmarks.zoo.networks import LIBRARIES, names
 from benchmarks.zoo.page import line, page
-from benchmarks.zoo.recount import recounted
 from benchmarks.zoo.readme import SECTION, readme_section
+from benchmarks.zoo.recount import recounted
 from benchmarks.zoo.results import Results, present
 
 _DEFAULTS = ", ".join(f"{library} {seconds:.0f}" for library, seconds in SECONDS.items())
