@@ -18,6 +18,7 @@ from torch import nn
 import everywindow as ew
 from everywindow import api
 from everywindow.cli import main
+from everywindow.engines.rates import rates_for
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
         net[3].weight[1, 12] = 20
         net[3].bias[0] = 5
     path = tmp_path_factory.mktemp("models") / "spot"
-    ew.Classifier(net, window=7, channels=1, classes=["dark", "spot"]).save(path)
+    ew.Classifier(net, window=7, channels=1, mean=0, std=1, classes=["dark", "spot"]).save(path)
     return str(path)
 
 
@@ -40,7 +41,7 @@ def padded(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3))
     path = tmp_path_factory.mktemp("models") / "padded"
-    ew.Classifier(net, window=8, channels=1).save(path)
+    ew.Classifier(net, window=8, channels=1, mean=0, std=1).save(path)
     return str(path)
 
 
@@ -109,6 +110,23 @@ def test_scan_json_has_the_box_in_pixels_of_the_given_image(
     assert "strongest" in ran.err
 
 
+def test_boxes_and_scales_are_listed_in_pixels_of_the_given_image(
+    command: Any, bundle: str, photo: str, tmp_path: Path
+) -> None:
+    asked = ("scan", photo, "--model", bundle, "--class", "spot", "--json", "--boxes", 0.9, "--out")
+    one = command(*asked, tmp_path / "one").json
+    several = command(*asked, tmp_path / "several", "--scales", "1,2").json
+    (box,) = one["boxes"]
+    assert (box["start"], box["exclusive_stop"]) == ([17, 30], [24, 37])
+    assert box == one["strongest"] | {"windows": box["windows"]}
+    assert several["scales"] == [1.0, 2.0]
+    assert several["boxes"][0]["class"] == several["strongest"]["class"] == "spot"
+    assert [m["strongest"]["class"] for m in several["maps"]] == ["spot", "spot"]
+    assert "one of the two" in command(*asked, tmp_path / "x", "--scales", "1,2", "--scale", 2).err
+    assert "no probability" in command(*asked[:-2], 90, "--out", tmp_path / "x").complaint
+    assert "something else" in command(*asked, tmp_path / "one", "--scales", "1,2").complaint
+
+
 @pytest.mark.parametrize("out", ["results", "results/", "dotted.name/"])
 def test_a_folder_gets_map_and_heat_map(command: Any, bundle: str, photo: str, tmp_path: Path, out: str) -> None:
     ran = command("scan", photo, "--model", bundle, "--out", f"{tmp_path}/{out}")
@@ -157,10 +175,58 @@ def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None
 
 def test_cost_counts_before_running(command: Any, bundle: str) -> None:
     ran = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1)
-    assert "mult-adds for 1,836 windows" in ran.out
+    assert ran.code == 0
+    assert "1,836 windows of 7×7 px at stride 1×1 on 40×60 px" in ran.out
     record = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1, "--json").json
     assert record["macs"]["crops"] == 1836 * (25 * 2 * 9 + 100)
     assert record["windows"] == 1836
+    assert all(mode["seconds"] > 0 for mode in record["modes"])
+
+
+def test_cost_measures_the_device_once_and_says_so(
+    command: Any, bundle: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EVERYWINDOW_CACHE", str(tmp_path))
+    asked = ("cost", "--model", bundle, "--image-size", 40)
+    without = command(*asked, "--no-predict")
+    assert without.err == ""
+    assert "--predict does that once" in without.out
+    monkeypatch.setattr("everywindow.engines.rates.calibrated", lambda *_: FIGURES)
+    monkeypatch.setattr("everywindow.engines.rates.probed", lambda *_: {})
+    rates_for.cache_clear()
+    try:
+        first, second = command(*asked), command(*asked)
+    finally:
+        rates_for.cache_clear()
+    assert "measuring how fast this device is" in first.err
+    assert second.err == ""
+    assert first.out == second.out
+
+
+FIGURES = {
+    **{kind: {"1": {"1": 1e9}} for kind in ("conv", "filtered", "depthwise", "product")},
+    **dict.fromkeys(("moved", "near", "gathered"), 1000000000.0),
+    "calls": 1e5,
+}
+
+
+def test_cost_sorts_sums_selects_and_writes(command: Any, bundle: str, tmp_path: Path) -> None:
+    out = tmp_path / "layers.csv"
+    asked = ("cost", "--model", bundle, "--image-size", 40, "--no-predict")
+    ran = command(*asked, "--sort", "params", "--only", "conv,fc", "--csv", out, "--json")
+    assert [row["family"] for row in ran.json["rows"]] == ["fc", "conv"]
+    assert len(out.read_text().splitlines()) == 3
+    assert command(*asked, "--depth", 1, "--json").json["params"] == ran.json["params"]
+    for options, said in (
+        (("--only", "rnn"), "'rnn' is none of conv, fc, pool, other"),
+        (("--depth", 0), "--depth: 0 is no number of 1 or more"),
+        (("--csv", tmp_path), "is a folder"),
+        (("--csv", Path(bundle) / "config.json"), "give --csv a place outside of it"),
+    ):
+        refused = command(*asked, *options)
+        assert refused.code != 0
+        assert said in refused.err
+        assert len(refused.err.splitlines()) == 1
 
 
 def test_convert_writes_a_network_for_every_size(command: Any, bundle: str, tmp_path: Path) -> None:

@@ -71,9 +71,34 @@ def test_other_strides_in_the_modes_that_have_them() -> None:
             found = ew.scan(fcn, image, mode=mode, stride=stride)
             assert found.stride == stride
             assert oracle.relative_difference(found.scores, expected) <= EQUAL
-    with pytest.raises(ew.InputError, match=r"stride: the converted network is for stride \(2, 2\)"):
-        ew.scan(fcn, image, mode="fcn", stride=3)
-    assert ew.scan(fcn, image, mode="fcn", stride=2).stride == (2, 2)
+    with pytest.raises(ew.InputError, match=r"stride: the converted network is for stride \(2, 2\), and \(4, 3\)"):
+        ew.scan(fcn, image, mode="fcn", stride=(4, 3))
+
+
+@pytest.mark.parametrize("memory", [None, 20_000])
+@pytest.mark.parametrize("stride", [2, (4, 2), (6, 8), 12, 100])
+def test_multiples_of_its_stride_are_picked_from_its_own_pass(stride: Any, memory: int | None) -> None:
+    module, image = trial(padding=1), image_for(2)
+    fcn = ew.convolutionalize(module, window=WINDOWS[2]).eval()
+    found = ew.scan(fcn, image, mode="fcn", stride=stride, memory=memory)
+    rows, cols = stride if isinstance(stride, tuple) else (stride, stride)
+    with torch.no_grad():
+        own = fcn(image.unsqueeze(0))[0, :, :: rows // 2, :: cols // 2]
+    assert found.scores.shape == own.shape
+    torch.testing.assert_close(found.scores, own, atol=1e-12, rtol=1e-10)
+    assert [len(axis) for axis in found.offsets] == list(own.shape[1:])
+    assert [axis[-1] for axis in found.offsets] == [rows * (own.shape[1] - 1), cols * (own.shape[2] - 1)]
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_the_original_at_a_multiple_of_its_stride_computes_the_wanted_windows_of_the_same_pass(times: int) -> None:
+    module, image = trial(padding=1), image_for(2)
+    fine = ew.scan(module, image, window=WINDOWS[2], mode="fcn", stride=2)
+    found = ew.scan(module, image, window=WINDOWS[2], mode="fcn", stride=2 * times)
+    torch.testing.assert_close(found.scores, fine.scores[:, ::times, ::times], atol=1e-12, rtol=1e-10)
+    assert found.plan.macs < fine.plan.macs
+    macs = [ew.cost(module, image.shape[1:], WINDOWS[2], stride=stride).macs["fcn"] for stride in (2, 2 * times)]
+    assert macs == [fine.plan.macs, found.plan.macs]
 
 
 @pytest.mark.parametrize("mode", MODES)

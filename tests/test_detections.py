@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +147,47 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="scales"):
         ew.pyramid(nn.Conv2d(1, 2, 4), np.zeros((8, 8), np.float32), scales=(), window=4)
     assert isinstance(m.boxes(0, threshold=0)[0], Detection)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, 50, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(threshold: float) -> None:
+    m = replace(map_of(torch.rand(2, 3, 3)), activation="softmax")
+    for found in (m, ew.Pyramid((m,))):
+        for ask in (found.peaks, found.boxes):
+            with pytest.raises(InputError, match=r"threshold: .* is no probability"):
+                ask(0, threshold)
+    assert map_of(torch.full((1, 2, 2), 60.0)).boxes(0, threshold=50.0)
+
+
+def test_the_strongest_is_the_first_peak_in_pixels_of_the_given_image() -> None:
+    m = map_of(hill(20, (12, 5)), scale=0.5)
+    strongest, (peak, *_), (box, *_) = m.strongest(0), m.peaks(0), m.boxes(0)
+    assert strongest == peak
+    assert (box.start, box.stop, box.index) == (peak.start, peak.stop, peak.index)
+    assert (peak.index, peak.start, peak.stop) == ((12, 5), (48.0, 20.0), (64.0, 36.0))
+
+
+def test_a_pyramid_answers_as_a_map_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    maps = tuple(replace(map_of(torch.rand(2, 5, 4), scale=scale), activation="sigmoid") for scale in (1.0, 0.5, 0.25))
+    several = ew.Pyramid(maps)
+    assert several.strongest(1) == max((m.strongest(1) for m in maps), key=lambda found: found.score)
+    torch.testing.assert_close(several.image_scores("max"), sum(m.image_scores("max") for m in maps) / 3)
+    several.save(tmp_path / "maps")
+    several.save(tmp_path / "maps")
+    again = ew.Pyramid.load(tmp_path / "maps")
+    assert again.scales == (1.0, 0.5, 0.25)
+    assert all(torch.equal(one.scores, other.scores) for one, other in zip(again, several, strict=True))
+    (tmp_path / "maps" / "mine.txt").write_text("kept")
+    with pytest.raises(InputError, match="something else"):
+        several.save(tmp_path / "maps")
+    with pytest.raises(InputError, match="not a saved pyramid"):
+        ew.Pyramid.load(tmp_path)
+
+
+def test_the_softmax_over_one_score_is_refused() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 1, 8), nn.Flatten())
+    with pytest.raises(InputError, match=r"activation: .* always 1; use 'sigmoid'"):
+        ew.scan(ew.Classifier(net, 8, activation="softmax"), torch.rand(1, 12, 12))
+    ended = nn.Sequential(net, nn.LogSoftmax(1))
+    assert ew.scan(ew.Classifier(ended, 8), torch.rand(1, 12, 12)).activation == "none"

@@ -237,7 +237,7 @@ def test_wsinfers_models_load(tmp_path: Path) -> None:
 
 def test_wsinfer_without_resizing(tmp_path: Path) -> None:
     found = load(wsinfer(tmp_path, transform=[{"name": "ToTensor"}]))
-    assert (found.window, found.mean, found.spacing_um_px) == ((350, 350), None, 0.25)
+    assert (found.window, found.mean, found.spacing_um_px) == ((350, 350), (0.0, 0.0, 0.0), 0.25)
 
 
 @pytest.mark.parametrize(

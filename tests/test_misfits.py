@@ -220,3 +220,25 @@ def test_limits_beyond_ordinary_noise_are_followed(mode: str, monkeypatch: pytes
         found = ew.scan(net, image, window=16, stride=14, mode=mode).scores[:, 0, 0]
         with torch.no_grad():
             assert torch.allclose(found, net(image[None, :, :16, :16])[0], atol=1e-3)
+
+
+def test_constants_of_a_wrong_shape_are_named() -> None:
+    class Aged(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.by = grey(), nn.Linear(3, 4)
+
+        def forward(self, x: Tensor, age: Tensor) -> Tensor:
+            return self.net(x) + self.by(age)
+
+    with pytest.raises(ew.InputError, match=r"beside age \[1, 5\] \(.*\); check constants=, window= and channels="):
+        ew.scan(ew.Classifier(Aged(), 16, constants={"age": torch.rand(1, 5)}), IMAGE)
+
+
+def test_names_that_nothing_has_are_refused_at_once() -> None:
+    with pytest.raises(ew.InputError, match="classes: 'a' stands there twice"):
+        ew.Classifier(grey(), 16, classes=["a", "b", "a", "c"])
+    with pytest.raises(ew.InputError, match="strid: no option of scan"):
+        ew.DenseInferer(grey(), window=16, strid=2)
+    with pytest.raises(ew.InputError, match=r"device: 'gpu' cannot be used .*a GPU is 'cuda'.; use 'cpu'"):
+        ew.scan(grey(), IMAGE, window=16, device="gpu")

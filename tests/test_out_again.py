@@ -40,9 +40,9 @@ def test_onnx_runs_at_any_size(tmp_path: Path, mode: str) -> None:
 
 
 def test_onnx_without_its_libraries_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from everywindow.cli import export
+    from everywindow.cli import export, metadata
 
-    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    monkeypatch.setattr(metadata, "find_spec", lambda name: None)
     with pytest.raises(DependencyError, match="pip install onnx"):
         export.write_onnx(ew.convolutionalize(padded(), window=12), str(tmp_path / "net.onnx"))
 

@@ -32,21 +32,22 @@ PARAMETERS = {
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
-    "compare": f"classifier image window stride modes {COMMON}",
+    "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
     "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
     "strict seed output device dtype memory progress",
-    "cost": "classifier image_size window stride",
+    "cost": "classifier image_size window stride device dtype memory predict advise",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
 
 ATTRIBUTES = {
     "Classifier": "save",
-    "ScoreMap": "probabilities image_scores peaks boxes plot save load",
-    "Pyramid": "peaks boxes",
+    "ScoreMap": "probabilities image_scores strongest peaks boxes plot save load",
+    "Pyramid": "strongest image_scores peaks boxes save load",
     "FullyConvolutional": "to_classifier",
-    "Comparison": "run",
+    "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
     "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
+    "Cost": "layers table speed_up fc_share to_csv to_json as_dict",
 }
 
 

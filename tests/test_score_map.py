@@ -90,10 +90,9 @@ def test_strongest_reports_window_score_and_probability() -> None:
     m = make(torch.tensor([[[0.0, 0.0, 3.0]], [[0.0, 5.0, 0.0]]]), start=-1, classes=("cat", "dog"), scale=0.5)
     peak = m.strongest("dog")
     assert (peak.klass, peak.name, peak.index) == (1, "dog", (0, 1))
-    assert (peak.start, peak.exclusive_stop) == ((-1, 1), (4, 6))
+    assert (peak.start, peak.stop) == ((-2, 2), (8, 12))
     assert peak.score == 5
     assert peak.probability == pytest.approx(1 / (1 + np.exp(-5)))
-    assert peak.original_box(m.scale) == ((-2, 2), (8, 12))
 
 
 def test_strongest_is_not_fooled_by_probabilities_that_round_to_one() -> None:

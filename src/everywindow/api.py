@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from everywindow.comparing import (
+    Asked,
+    compare_one,
+    compare_several,
+    listed,
+    read_for,
+    score_map,
+    wanted_modes,
+    warn_of_pixels,
+)
 from everywindow.convert import FullyConvolutional, fully_convolutional
-from everywindow.costing import Cost, cost_table
-from everywindow.engines import Prepared, Run, check_mode, default_stride, prepare, run
-from everywindow.errors import ConversionError, InputError
+from everywindow.engines import (
+    advice,
+    default_stride,
+    memory_limit,
+    mode_costs,
+    prepare,
+    priced_layers,
+    run,
+)
+from everywindow.errors import InputError
 from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
 from everywindow.geometry import WindowGrid, per_axis
-from everywindow.graph import Output, captured, final_activation, original
-from everywindow.io import Image, read_image
+from everywindow.graph import Output, captured, original
+from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, Detection, LeftOut, ModeRun, Pyramid, ScoreMap
-from everywindow.sharing import exact_macs
+from everywindow.report import Comparison, Cost, Detection, Pyramid, ScoreMap
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
@@ -39,7 +55,8 @@ def convolutionalize(
 
     Returns:
         A module that gives all of the original's outputs, with its parameters (copied, same names and shapes),
-        ``geometry`` and ``verdict``. It is in training or evaluation mode as the original is, layer by layer.
+        ``geometry`` and ``verdict``, and the classifier's ``mean``, ``std``, ``classes`` and ``activation``. It is in
+        training or evaluation mode as the original is, layer by layer.
 
     Raises:
         ConversionError: a layer has no equal in a fully convolutional network; ``.layer`` names it.
@@ -53,7 +70,7 @@ def convolutionalize(
     known = as_classifier(classifier, window, channels)
     network = captured(known.module, known.window, known.channels)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    return fully_convolutional(network, steps).with_modes_of(original(known.module))
+    return fully_convolutional(network, steps).with_modes_of(original(known.module)).knowing(known)
 
 
 def scan(
@@ -75,14 +92,15 @@ def scan(
     Args:
         classifier: a ``Classifier``, or a module with its ``window``.
         image: a path, an array ``[H, W]`` or ``[H, W, C]``, or a normalised tensor ``[C, H, W]`` (other numbers of
-            spatial axes alike).
+            spatial axes alike). Integers are scaled by their type; where the classifier's mean and std are not known,
+            the first such scan warns.
         window, stride: in pixels, one for all axes or one per axis; the network's stride by default.
         mode: ``"exact"`` (the crops' own numbers, computing once what windows share), ``"fcn"`` (the converted network
             in one pass: near, where the network pads), or ``"crops"`` (the original network on each window).
         pad: pixels to widen the image by first; offsets then start below 0.
         scale: factor to resize the image by first.
         output: which of several outputs, by index or key; of nested ones ``("aux", 1)`` or ``"aux.1"``; the first by
-            default.
+            default. The names of the classes are the first one's: another one of other classes has none.
         device, dtype: the module's own by default.
         memory: bytes (or a string like ``"2GiB"``) that values may take; half of what is free by default.
         progress: whether to show a bar on stderr; where that is a terminal, by default.
@@ -98,13 +116,14 @@ def scan(
     (torch.Size([2, 5, 3]), 'exact', True)
     """
     known = as_classifier(classifier, window)
-    read = _read(known, image, pad, scale)
+    read = read_for(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    warn_of_pixels(known, read, steps)
     finished = run(
         prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
     )
-    return _score_map(known, prepared, read, finished, output)
+    return score_map(known, prepared, read, finished, output)
 
 
 def pyramid(
@@ -148,53 +167,59 @@ def compare(
     dtype: str | torch.dtype | None = None,
     memory: int | str | None = None,
     progress: bool | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    on_image: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Several modes on one image: differences from the crops, agreement of the top class, seconds, mult-adds.
+    """Several modes on an image or more: how far each is from the crops, and what it takes.
 
     The crops are run in any case, as the reference. Arguments and errors are those of :func:`scan`.
 
     Args:
+        image: one image as for :func:`scan`, a list of them, or a folder: the image files in it and in its
+            subfolders. Of several images those that cannot be used are left out, and listed in ``skipped``.
         modes: which to compare; all by default, but for ``"fcn"`` where the network has no plain conversion: then the
             comparison says why, in ``left_out``.
+        samples: send so many random windows through the original network, and not all, where the image is too large
+            for that. Differences are then those at these windows, and the seconds of the crops are worked out from
+            them.
+        seed: of the random choice; the same windows for the same number.
+        strict: of several images, one that cannot be used is an error.
+        on_image: of several images, called with the comparison of each as it is done. It has the maps, of which
+            only those of the image that is farthest off are kept.
+
+    Raises:
+        InputError: also ``samples`` below 1, or a stride larger than the image.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> compare(net, torch.randn(1, 12, 10), window=8).run("fcn").agreement
     1.0
+    >>> both = compare(net, [torch.randn(1, 12, 10), torch.randn(1, 9, 9)], window=8, modes=("exact",), samples=3)
+    >>> both.windows, both.compared, [one.windows for one in both.images]
+    (19, 6, [15, 4])
     """
-    known = as_classifier(classifier, window)
-    read = _read(known, image, pad, scale)
+    known, chosen = as_classifier(classifier, window), wanted_modes(modes)
+    images = listed(image)
+    read = None if images else read_for(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
-    steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    runs: list[Run] = []
-    left_out: list[LeftOut] = []
-    for mode in _wanted(modes):
-        try:
-            finished = run(
-                prepared,
-                read.pixels,
-                known.window,
-                steps,
-                mode=mode,
-                output=output,
-                memory=memory,
-                progress=progress,
-            )
-        except ConversionError as error:
-            if modes is not None:
-                raise
-            left_out.append(LeftOut(mode, error.layer, error.why))
-        else:
-            runs.append(finished)
-    by = _activation(known, prepared, runs[0].scores, output)
-    return Comparison(tuple(_mode_run(each, runs[0], by) for each in runs), runs[0].grid.total, tuple(left_out))
-
-
-def _wanted(modes: Sequence[str] | None) -> tuple[str, ...]:
-    """The modes to compare, in the order in which they run."""
-    given = ("crops", "fcn", "exact") if modes is None else modes
-    for mode in given:
-        check_mode(mode)
-    return ("crops", *(mode for mode in dict.fromkeys(given) if mode != "crops"))
+    asked = Asked(
+        known=known,
+        prepared=prepared,
+        stride=None if stride is None else per_axis("stride", _listed(stride), len(known.window)),
+        modes=chosen,
+        strictly=modes is not None,
+        pad=pad,
+        scale=scale,
+        output=output,
+        memory=memory,
+        progress=progress,
+        samples=samples,
+        seed=seed,
+    )
+    if read is not None:
+        return compare_one(asked, read, read.path)
+    return compare_several(asked, images or [], strict, on_image)
 
 
 def evaluate(
@@ -267,34 +292,64 @@ def evaluate(
     request = Request(os.fspath(images), _path(boxes), _path(out), strict, progress, facts)
 
     def scanned(read: Image, mode: str, steps: tuple[int, ...] | None) -> ScoreMap:
+        warn_of_pixels(known, read, steps)
         finished = run(
             prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=False
         )
-        return _score_map(known, prepared, read, finished, output)
+        return score_map(known, prepared, read, finished, output)
 
     return evaluated(known, request, settings, scanned)
 
 
-def cost(classifier: Model, image_size: Sizes, window: Sizes | None = None, stride: Sizes | None = None) -> Cost:
-    """Parameters and mult-adds per layer and mode, before anything runs.
+def cost(
+    classifier: Model,
+    image_size: Sizes,
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    predict: bool | None = None,
+    advise: bool = True,
+) -> Cost:
+    """What each layer and each mode costs, before anything runs.
+
+    Args:
+        classifier, window, stride, device, dtype, memory: as in :func:`scan`.
+        image_size: in pixels, one number for all axes or one per axis.
+        predict: whether to predict seconds. For this the device is measured once, which takes some seconds; by default
+            seconds are predicted where that has been done.
+        advise: whether to look for strides and windows that cost less, which takes about as long as the rest.
+
+    Raises:
+        ConversionError: the network cannot be captured.
+        InputError: an argument that cannot be used.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
-    >>> cost(net, image_size=12, window=8, stride=4).macs
+    >>> c = cost(net, image_size=12, window=8, stride=4)
+    >>> c.macs
     {'crops': 6912, 'fcn': 6912, 'exact': 6912}
+    >>> [(row.layer, row.params, row.macs, row.receptive_field) for row in c.rows]
+    [('0', 104, 1600, (5, 5)), ('2', 130, 128, (8, 8))]
     """
     known = as_classifier(classifier, window)
-    prepared = prepare(known.module, known.window, known.channels)
-    if prepared.network is None:
-        name, why = prepared.why_not or ("network", "it cannot be captured")
-        raise ConversionError(name, why, "scan it: its cost cannot be counted before")
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
     axes = len(known.window)
     steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
     grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)
-    try:
-        maps = fully_convolutional(prepared.network, steps, copy=False).maps
-    except ConversionError:
-        maps = None
-    return cost_table(prepared.network, grid, maps, exact_macs(prepared.network, grid))
+    rows = priced_layers(prepared, grid)
+    modes = mode_costs(prepared, grid, limit=memory_limit(memory, prepared.device), predict=predict)
+    return Cost(
+        params=sum(row.params for row in rows),
+        macs={name: mode.macs for name, mode in modes.items()},
+        windows=grid.total,
+        rows=rows,
+        modes=modes,
+        image_size=grid.image_size,
+        window=grid.window,
+        stride=grid.stride,
+        advice=advice(prepared, grid) if advise else (),
+    )
 
 
 def _listed(sizes: Any) -> Any:
@@ -304,69 +359,6 @@ def _listed(sizes: Any) -> Any:
 
 def _path(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
-
-
-def _read(known: Classifier, image: Any, pad: Sizes | None, scale: float | None) -> Image:
-    return read_image(
-        image,
-        channels=known.channels,
-        ndim=len(known.window),
-        mean=known.mean,
-        std=known.std,
-        scale=scale,
-        pad=pad,
-    )
-
-
-def _score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Any) -> ScoreMap:
-    offsets = zip(finished.grid.offsets, read.pad, strict=True)
-    classes = known.classes
-    if classes is not None and len(classes) != len(finished.scores):
-        raise InputError(
-            "classes", f"{len(classes)} names for {len(finished.scores)} scores", "give one name per class"
-        )
-    return ScoreMap(
-        scores=finished.scores,
-        offsets=tuple(tuple(first - pad for first in axis) for axis, pad in offsets),
-        window=known.window,
-        stride=finished.grid.stride,
-        mode=finished.plan.mode,
-        verdict=finished.verdict,
-        activation=_activation(known, prepared, finished.scores, output),
-        classes=classes,
-        image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
-        plan=finished.plan,
-        scale=read.scale,
-        path=read.path,
-        seconds=finished.seconds,
-        picture=read.picture,
-    )
-
-
-def _activation(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
-    return known.activation or final_activation(prepared.network, output, scores)
-
-
-def _decided(scores: Tensor, activation: Any) -> Tensor:
-    """The top class of every window; of a single score whether its probability is a half or more."""
-    return scores.argmax(0) if len(scores) > 1 else scores[0] >= (0.5 if activation == "none" else 0.0)
-
-
-def _mode_run(finished: Run, crops: Run, activation: Any) -> ModeRun:
-    reference = crops.scores.double()
-    difference = float((finished.scores.double() - reference).abs().max())
-    flat = reference.flatten(1)
-    spread = float((flat.amax(1) - flat.amin(1)).max())
-    same = (_decided(finished.scores, activation) == _decided(crops.scores, activation)).double().mean()
-    return ModeRun(
-        mode=finished.plan.mode,
-        seconds=finished.seconds,
-        macs=finished.plan.macs or 0,
-        verdict=finished.verdict,
-        max_difference=difference,
-        relative_difference=difference / spread if spread else difference,
-        agreement=float(same),
-    )
 
 
 __all__ = [

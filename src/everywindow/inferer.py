@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -21,6 +22,9 @@ class DenseInferer:
         window: input size that it was trained for, in pixels, one for all axes or one per axis.
         options: further arguments of :func:`everywindow.scan`: ``stride``, ``mode``, ``output``, ``memory``, ...
 
+    Raises:
+        InputError: an option that ``scan`` has not.
+
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> inferer = DenseInferer(net, window=8, stride=1)
     >>> inferer(torch.zeros(3, 1, 12, 10)).shape
@@ -29,6 +33,9 @@ class DenseInferer:
 
     def __init__(self, classifier: Classifier | nn.Module, window: Any = None, **options: Any) -> None:
         self.classifier = as_classifier(classifier, window)
+        unknown = options.keys() - inspect.signature(scan).parameters.keys() | options.keys() & {"classifier", "image"}
+        if unknown:
+            raise InputError(sorted(unknown)[0], "no option of scan()", "give stride=, mode=, output=, memory=, ...")
         self.options = {"progress": False, **options}
         self._latest = self.classifier
 

@@ -11,9 +11,11 @@ from typing import Any, TextIO
 import click
 
 from everywindow import __version__
+from everywindow.cli.comparing import compare
 from everywindow.cli.evaluating import evaluate
 from everywindow.cli.files import convert, info
-from everywindow.cli.scanning import compare, cost, scan
+from everywindow.cli.pricing import cost
+from everywindow.cli.scanning import scan
 from everywindow.cli.try_out import demo
 from everywindow.cli.words import as_options, error_text
 from everywindow.errors import EverywindowError

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 from torch.fx.experimental import _config as symbolic_shapes
 
-from everywindow.errors import ConversionError, DependencyError
+from everywindow import __version__
+from everywindow.cli.metadata import BATCH, ENTRY, IMAGE_AXES, MAP_AXES, WRITER, require
+from everywindow.errors import ConversionError
 from everywindow.graph import leaves, plain_outputs, quiet_torch
 from everywindow.io import atomic_path
 
@@ -26,8 +29,11 @@ ONNX_EQUAL = 1e-4
 """How far another runtime's scores may be off, relative to the largest."""
 
 
-def write_pt2(fcn: FullyConvolutional, path: str) -> None:
+def write_pt2(fcn: FullyConvolutional, path: str, activation: str | None = None) -> None:
     """Export with a dynamic batch and dynamic sizes, and write the file only if it agrees with the network.
+
+    Args:
+        activation: what makes probabilities of the scores, where it is known; the file says it.
 
     Raises:
         ConversionError: ``torch.export`` fixed a size, or cannot follow the network.
@@ -35,6 +41,7 @@ def write_pt2(fcn: FullyConvolutional, path: str) -> None:
     """
     fcn = fcn.eval()
     try:
+        facts = described(fcn, activation)
         program = _exported(fcn)
         _check(program.module(), fcn)
     except Exception as error:
@@ -45,11 +52,14 @@ def write_pt2(fcn: FullyConvolutional, path: str) -> None:
             "write a bundle, and convert it in Python",
         ) from error
     with atomic_path(path) as scratch:
-        torch.export.save(program, scratch)
+        torch.export.save(program, scratch, extra_files={ENTRY: json.dumps(facts)})
 
 
-def write_onnx(fcn: FullyConvolutional, path: str) -> None:
+def write_onnx(fcn: FullyConvolutional, path: str, activation: str | None = None) -> None:
     """Write ONNX with a dynamic batch and dynamic sizes, only if onnxruntime gives the network's scores at four sizes.
+
+    Args:
+        activation: what makes probabilities of the scores, where it is known; the file says it.
 
     Raises:
         DependencyError: onnx, onnxscript or onnxruntime is not installed.
@@ -57,15 +67,20 @@ def write_onnx(fcn: FullyConvolutional, path: str) -> None:
         InputError: the file cannot be written.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        _require(package)
+        require(package)
     fcn = fcn.eval()
     try:
         with quiet_torch(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            names = _output_names(fcn)
+            facts = described(fcn, activation)
+            names = list(facts["outputs"])
             program = torch.onnx.export(_exported(fcn), dynamo=True, verbose=False, output_names=names)
         assert program is not None
-        data = program.model_proto.SerializeToString()
+        model = program.model_proto
+        _name_axes(model, facts)
+        for name, fact in facts.items():
+            model.metadata_props.add(key=name, value=json.dumps(fact))
+        data = model.SerializeToString()
         _check(_runtime(data), fcn, ONNX_EQUAL)
     except Exception as error:
         why = " ".join(str(error).split())[:120]
@@ -76,9 +91,55 @@ def write_onnx(fcn: FullyConvolutional, path: str) -> None:
         Path(scratch).write_bytes(data)
 
 
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        raise DependencyError(package, "not installed, and ONNX needs it", "pip install onnx onnxscript onnxruntime")
+def described(fcn: FullyConvolutional, activation: str | None = None) -> dict[str, Any]:
+    """What a file says about the network in it: plain data for JSON."""
+    geometry, known = fcn.geometry, fcn.known
+    axes = len(geometry.window)
+    return {
+        WRITER: __version__,
+        "image": [BATCH, fcn.channels, *IMAGE_AXES[axes]],
+        "outputs": _outputs(fcn),
+        "window": list(geometry.window),
+        "stride": list(geometry.stride),
+        "mean": known.mean,
+        "std": known.std,
+        "classes": known.classes,
+        "activation": activation or known.activation,
+        "exact": fcn.verdict.exact,
+        "reasons": [list(reason) for reason in fcn.verdict.reasons],
+    }
+
+
+def _outputs(fcn: FullyConvolutional) -> dict[str, list[int | str]]:
+    """The dimensions of each output by its place, such as aux.1; a single one has its usual name."""
+    image = _noise(fcn, batch=2, steps=2)
+    counts = fcn.geometry.grid(tuple(image.shape[2:])).counts
+    with torch.no_grad():
+        made = {name or "scores": tuple(tensor.shape) for name, tensor in leaves(plain_outputs(fcn(image)))}
+    return {name: _named(shape, len(image), counts) for name, shape in made.items()}
+
+
+def _named(shape: tuple[int, ...], batch: int, counts: tuple[int, ...]) -> list[int | str]:
+    """The dimensions of a map; those of an output that no image changes are numbers."""
+    if shape[0] != batch or shape[-len(counts) :] != counts:
+        return list(shape)
+    return [BATCH, *shape[1 : -len(counts)], *MAP_AXES[len(counts)]]
+
+
+def _name_axes(model: Any, facts: dict[str, Any]) -> None:
+    """The axes of an ONNX model's inputs and outputs by their names, and these in what depends on them."""
+    (image,) = model.graph.input
+    dims = image.type.tensor_type.shape.dim
+    names = {dim.dim_param: name for dim, name in zip(dims, facts["image"], strict=True) if dim.dim_param}
+    symbol = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
+    for value in (image, *model.graph.value_info, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = symbol.sub(lambda found: names[found[0]], dim.dim_param)
+    for output in model.graph.output:
+        for dim, name in zip(output.type.tensor_type.shape.dim, facts["outputs"][output.name], strict=False):
+            if dim.dim_param:
+                dim.dim_param = str(name)
 
 
 def _runtime(data: bytes) -> Callable[[Tensor], Any]:
@@ -119,13 +180,6 @@ def _check(written: Callable[[Tensor], Any], fcn: FullyConvolutional, tolerance:
 
 def _tensors(outputs: Any) -> list[Tensor]:
     return [tensor for _, tensor in leaves(plain_outputs(outputs))]
-
-
-def _output_names(fcn: FullyConvolutional) -> list[str]:
-    """The outputs' places, such as aux.1; of a single one its usual name."""
-    with torch.no_grad():
-        names = [name for name, _ in leaves(plain_outputs(fcn(_noise(fcn, batch=1, steps=0))))]
-    return ["scores"] if names == [""] else names
 
 
 def _noise(fcn: FullyConvolutional, batch: int, steps: int | tuple[int, ...]) -> torch.Tensor:

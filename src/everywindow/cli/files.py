@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from everywindow.cli.guard import keep_inputs
+from everywindow.cli.metadata import WRITER, facts_of
 from everywindow.cli.options import Console, Sizes, json_option, load_model, loading, model_options
 from everywindow.cli.texts import map_record, map_text
 from everywindow.errors import EverywindowError, InputError
@@ -44,11 +45,15 @@ def convert(model: str, weights: str | None, window: Any, trust: bool, stride: A
 
 
 def _write_network(classifier: Classifier, stride: Any, out: str, console: Console) -> dict[str, Any]:
+    import torch
+
     from everywindow import api
     from everywindow.cli.export import write_onnx, write_pt2
 
     fcn = api.convolutionalize(classifier, stride=stride)
-    (write_onnx if out.lower().endswith(".onnx") else write_pt2)(fcn, out)
+    noise = torch.rand((classifier.channels, *classifier.window), generator=torch.Generator().manual_seed(0))
+    activation = api.scan(classifier, noise, mode="crops", progress=False).activation
+    (write_onnx if out.lower().endswith(".onnx") else write_pt2)(fcn, out, activation)
     geometry = fcn.geometry
     console.say(
         f"takes [N, {fcn.channels}, *size], any size from {list(geometry.window)}; "
@@ -74,21 +79,45 @@ def _write_bundle(classifier: Classifier, out: str, console: Console) -> dict[st
 @loading
 @json_option
 def info(model_or_result: str, weights: str | None, window: Any, trust: bool, console: Console) -> None:
-    """What a model or a saved score map (.npz, .zarr) is."""
-    from everywindow import api
+    """What a model, a saved score map (.npz, .zarr) or a converted network (.pt2, .onnx) is."""
+    suffix = Path(model_or_result).suffix.lower()
+    if suffix in RESULTS:
+        from everywindow import api
 
-    if Path(model_or_result).suffix.lower() in RESULTS:
         m = api.ScoreMap.load(model_or_result)
         peak = m.strongest()
         console.say(map_text(m, peak))
         console.result({**map_record(m, peak), "kind": "result", "shape": list(m.scores.shape)})
         return
+    facts = facts_of(Path(model_or_result)) if suffix in NETWORKS else None
+    if facts is not None:
+        _say_lines(_network_lines(facts), console)
+        console.result({"kind": "network", **facts})
+        return
     record = _model_record(load_model(model_or_result, weights, window, trust))
-    lines = _model_lines(record)
+    _say_lines(_model_lines(record), console)
+    console.result({"kind": "model", **record})
+
+
+def _say_lines(lines: dict[str, str], console: Console) -> None:
     width = max(map(len, lines)) + 2
     for name, value in lines.items():
         console.say(f"{name + ':':<{width}}{value}")
-    console.result({"kind": "model", **record})
+
+
+def _network_lines(facts: dict[str, Any]) -> dict[str, str]:
+    """What a converted network says about itself, for people."""
+    lines = {name: _shown(value) for name, value in facts.items() if name not in (WRITER, "exact", "reasons")}
+    outputs = facts.get("outputs")
+    if isinstance(outputs, dict):
+        lines["outputs"] = "; ".join(f"{name} [{_shown(dims)}]" for name, dims in outputs.items())
+    because = "" if facts.get("exact") else f", because of {_shown(facts.get('reasons'))}"
+    return {
+        "converted by": f"everywindow {facts[WRITER]}",
+        **lines,
+        "image": f"[{_shown(facts.get('image'))}]",
+        "equals crops": _shown(facts.get("exact")) + because,
+    }
 
 
 def _model_record(classifier: Classifier) -> dict[str, Any]:

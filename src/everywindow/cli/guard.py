@@ -8,7 +8,9 @@ from pathlib import Path
 from everywindow.errors import InputError
 
 
-def keep_inputs(outs: Iterable[str | Path], model: str, inputs: Iterable[str | None] = ()) -> None:
+def keep_inputs(
+    outs: Iterable[str | Path], model: str, inputs: Iterable[str | None] = (), option: str = "--out"
+) -> None:
     """See before any work that no output is one of the inputs, or lies in the model's bundle.
 
     Raises:
@@ -17,11 +19,13 @@ def keep_inputs(outs: Iterable[str | Path], model: str, inputs: Iterable[str | N
     home = _home(model)
     for out in map(Path, outs):
         if any(_same(out, Path(file)) for file in inputs if file is not None):
-            raise InputError(str(out), "is the image or the weights to be read", "give --out another name")
+            raise InputError(str(out), "is the image or the weights to be read", f"give {option} another name")
         if _same(out, Path(model)) or (home is not None and _same(out, home)):
-            raise InputError(str(out), "is the model itself", "give --out another name")
+            raise InputError(str(out), "is the model itself", f"give {option} another name")
         if home is not None and home.resolve() in out.resolve().parents:
-            raise InputError(str(out), f"lies in the bundle {home} of the model", "give --out a place outside of it")
+            raise InputError(
+                str(out), f"lies in the bundle {home} of the model", f"give {option} a place outside of it"
+            )
 
 
 def _home(model: str) -> Path | None:

@@ -33,19 +33,36 @@ class Sizes(click.ParamType[Any]):
         return numbers[0] if len(numbers) == 1 else numbers
 
 
-class Modes(click.ParamType[Any]):
-    """Modes in one word: ``crops,exact``."""
+class Scales(click.ParamType[Any]):
+    """Factors in one word: ``0.2,0.25,0.35``."""
 
-    name = "MODE[,MODE]"
+    name = "FACTOR[,FACTOR]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Read the numbers; whether they can be used is seen later, where the image is known."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not factors such as 0.25,0.5", param, ctx)
+
+
+class Names(click.ParamType[Any]):
+    """Some of the given names in one word: ``crops,exact``."""
+
+    def __init__(self, known: tuple[str, ...], noun: str) -> None:
+        self.known = known
+        self.name = f"{noun}[,{noun}]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Take the names apart."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         names = tuple(name.strip() for name in value.split(","))
-        unknown = [name for name in names if name not in MODES]
+        unknown = [name for name in names if name not in self.known]
         if unknown:
-            self.fail(f"{unknown[0]!r} is none of {', '.join(MODES)}", param, ctx)
+            self.fail(f"{unknown[0]!r} is none of {', '.join(self.known)}", param, ctx)
         return names
 
 

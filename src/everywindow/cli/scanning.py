@@ -1,8 +1,7 @@
-"""``scan``, ``compare`` and ``cost``: a model over an image."""
+"""``scan``: a model over an image."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +11,14 @@ from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
     Console,
-    Modes,
-    Sizes,
+    Scales,
     image_options,
     json_option,
     load_model,
     model_options,
     output_key,
 )
-from everywindow.cli.texts import map_record, map_text
+from everywindow.cli.texts import map_record, map_text, pyramid_record, pyramid_text
 
 if TYPE_CHECKING:
     from everywindow.api import ScoreMap
@@ -47,6 +45,17 @@ BOTH = ("map.npz", "heatmap.png")
     help="Class to look for and to draw.  [default: the top class of the image; of two classes the second]",
 )
 @click.option(
+    "--boxes",
+    type=float,
+    metavar="PROBABILITY",
+    help="Also list the boxes of that class with at least this probability, of which none overlaps another much.",
+)
+@click.option(
+    "--scales",
+    type=Scales(),
+    help="Scan at several sizes, such as 0.5,1,2, for small and large things; --out is then a folder.",
+)
+@click.option(
     "--out",
     "outs",
     multiple=True,
@@ -64,6 +73,8 @@ def scan(
     mode: str,
     klass: str | None,
     outs: tuple[str, ...],
+    boxes: float | None,
+    scales: tuple[float, ...] | None,
     console: Console,
     output: str | None,
     **options: Any,
@@ -71,6 +82,21 @@ def scan(
     """Score every window of IMAGE and write the map."""
     from everywindow import api
 
+    if scales is not None:
+        keep_inputs(outs, model, (image, weights))
+        if options.pop("scale") is not None:
+            raise click.UsageError("--scale and --scales: give one of the two.")
+        for out in outs:
+            api.Pyramid.check_writable(out)
+        classifier = load_model(model, weights, window, trust)
+        several = api.pyramid(classifier, image, scales, mode=mode, output=output_key(output), **options)
+        for out in outs:
+            several.save(out)
+        listed = None if boxes is None else several.boxes(klass, boxes)
+        console.say(pyramid_text(several, klass, listed))
+        console.say(f"written:    {', '.join(outs)}")
+        console.result({**pyramid_record(several, klass, listed), "files": list(outs)})
+        return
     files = [file for out in outs for file in _files(out)]
     keep_inputs(files, model, (image, weights))
     for file in files:
@@ -78,10 +104,11 @@ def scan(
     classifier = load_model(model, weights, window, trust)
     m = api.scan(classifier, image, mode=mode, output=output_key(output), **options)
     peak = m.strongest(klass)
+    listed = None if boxes is None else m.boxes(peak.klass, boxes)
     _write(m, files, peak.klass)
-    console.say(map_text(m, peak))
+    console.say(map_text(m, peak, listed))
     console.say(f"written:    {', '.join(map(str, files))}")
-    console.result({**map_record(m, peak), "files": [str(file) for file in files]})
+    console.result({**map_record(m, peak, listed), "files": [str(file) for file in files]})
 
 
 def _files(out: str) -> list[Path]:
@@ -94,48 +121,3 @@ def _files(out: str) -> list[Path]:
 def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
     for file in files:
         m.save(file, klass=klass)
-
-
-@click.command()
-@click.argument("image")
-@model_options
-@image_options
-@click.option(
-    "--modes",
-    type=Modes(),
-    help="Modes to run, such as crops,exact.  [default: all; fcn where the network has a conversion]",
-)
-@json_option
-def compare(
-    image: str,
-    model: str,
-    weights: str | None,
-    window: Any,
-    trust: bool,
-    output: str | None,
-    console: Console,
-    **options: Any,
-) -> None:
-    """Run crops, fcn and exact on IMAGE: differences from the crops, agreement of the top class, seconds."""
-    from everywindow import api
-
-    classifier = load_model(model, weights, window, trust)
-    table = api.compare(classifier, image, output=output_key(output), **options)
-    console.say(str(table))
-    console.result(table.as_dict())
-
-
-@click.command()
-@model_options
-@click.option("--image-size", type=Sizes(), required=True, help="Size of the image in pixels.")
-@click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
-@json_option
-def cost(
-    model: str, weights: str | None, window: Any, trust: bool, image_size: Any, stride: Any, console: Console
-) -> None:
-    """Count parameters and mult-adds per layer and mode, before running anything."""
-    from everywindow import api
-
-    table = api.cost(load_model(model, weights, window, trust), image_size, stride=stride)
-    console.say(str(table))
-    console.result(asdict(table))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from everywindow.cli.words import as_options
 
 if TYPE_CHECKING:
-    from everywindow.report import Peak, ScoreMap
+    from everywindow.report import Detection, Pyramid, ScoreMap
 
 HOW = {"crops": "windows one by one", "fcn": "in one pass", "exact": "what windows share once"}
 
 AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
 
-def map_text(m: ScoreMap, peak: Peak) -> str:
-    """A short summary: the image's top classes, where the strongest response is, how it was computed."""
+def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = None) -> str:
+    """A short summary: the image's top classes, where the strongest response is, boxes, how it was computed."""
     unit = "score" if m.activation == "none" else "probability"
     width = max(len(name) for _, name, _ in m.top())
     top = [f"{name:<{width}}  {value:.4f}" for _, name, value in m.top()]
@@ -28,18 +29,44 @@ def map_text(m: ScoreMap, peak: Peak) -> str:
         ),
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
-        ("strongest", f"{peak.name}: {unit} {peak.probability:.4f} at {_box(m, peak)}"),
+        ("strongest", f"{peak.name}: {unit} {peak.probability:.4f} at {_box(peak)}"),
+        *_boxes(unit, boxes),
         ("mode", f"{m.mode}: {m.verdict.summary()}"),
         *_computed(m),
         ("time", f"{m.seconds:.2f} s"),
     ]
-    label = max(len(name) for name, _ in lines)
-    return "\n".join(f"{name + ':' if name else '':<{label + 2}}{text}" for name, text in lines)
+    return _table(lines)
 
 
-def map_record(m: ScoreMap, peak: Peak) -> dict[str, Any]:
+def pyramid_text(several: Pyramid, klass: str | None, boxes: Sequence[Detection] | None) -> str:
+    """The same of an image at several scales."""
+    peak = several.strongest(klass)
+    unit = "score" if several.maps[0].activation == "none" else "probability"
+    scales = [f"{m.windows:,} ({_times(m.counts)}) at scale {m.scale:g}: {m.verdict.summary()}" for m in several]
+    lines = [
+        ("image", several.maps[0].path or "array"),
+        *zip(["windows", *[""] * (len(scales) - 1)], scales, strict=True),
+        ("strongest", f"{peak.name}: {unit} {peak.probability:.4f} at {_box(peak)}"),
+        *_boxes(unit, boxes),
+        ("time", f"{sum(m.seconds for m in several):.2f} s"),
+    ]
+    return _table(lines)
+
+
+def pyramid_record(several: Pyramid, klass: str | None, boxes: Sequence[Detection] | None) -> dict[str, Any]:
+    """The same for programs."""
+    found = several.shown_class(klass)
+    maps = [map_record(m, m.strongest(found)) for m in several]
+    return {
+        "scales": list(several.scales),
+        "strongest": _record(several.strongest(found)),
+        **_listed(boxes),
+        "maps": maps,
+    }
+
+
+def map_record(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = None) -> dict[str, Any]:
     """The same for programs. Boxes are in pixels of the image as it was given, ``[start, exclusive stop]``."""
-    start, stop = peak.original_box(m.scale)
     return {
         "image": m.path,
         "image_size": list(m.image_size),
@@ -54,15 +81,8 @@ def map_record(m: ScoreMap, peak: Peak) -> dict[str, Any]:
         "activation": m.activation,
         "seconds": m.seconds,
         "top": [{"index": k, "class": name, "value": value} for k, name, value in m.top()],
-        "strongest": {
-            "index": peak.klass,
-            "class": peak.name,
-            "cell": list(peak.index),
-            "start": list(start),
-            "exclusive_stop": list(stop),
-            "score": peak.score,
-            "probability": peak.probability,
-        },
+        "strongest": _record(peak),
+        **_listed(boxes),
         "plan": m.plan_record(),
     }
 
@@ -86,12 +106,42 @@ def _image(m: ScoreMap) -> str:
     return f"{m.path or 'array'}, {_times(m.image_size)} px{resized}"
 
 
-def _box(m: ScoreMap, peak: Peak) -> str:
-    """The window in pixels of the image as it was given, x first."""
-    start, stop = peak.original_box(m.scale)
-    names = AXES.get(len(start), tuple(f"axis {i} " for i in range(len(start))))
-    spans = [f"{name} {a:g} to {b:g}" for name, a, b in zip(names, start, stop, strict=True)]
+def _record(found: Detection) -> dict[str, Any]:
+    return {
+        "index": found.klass,
+        "class": found.name,
+        "cell": list(found.index),
+        "start": list(found.start),
+        "exclusive_stop": list(found.stop),
+        "score": found.score,
+        "probability": found.probability,
+        "windows": found.windows,
+    }
+
+
+def _listed(boxes: Sequence[Detection] | None) -> dict[str, Any]:
+    return {} if boxes is None else {"boxes": [_record(box) for box in boxes]}
+
+
+def _boxes(unit: str, boxes: Sequence[Detection] | None) -> list[tuple[str, str]]:
+    """A line for each box; nothing where they were not asked for."""
+    if boxes is None:
+        return []
+    found = [f"{unit} {box.probability:.4f} at {_box(box)}" for box in boxes] or ["none"]
+    return [("boxes", found[0]), *(("", line) for line in found[1:])]
+
+
+def _box(found: Detection) -> str:
+    """The box in pixels of the image as it was given, x first."""
+    axes = len(found.start)
+    names = AXES.get(axes, tuple(f"axis {i} " for i in range(axes)))
+    spans = [f"{name} {a:g} to {b:g}" for name, a, b in zip(names, found.start, found.stop, strict=True)]
     return ", ".join(reversed(spans))
+
+
+def _table(lines: Sequence[tuple[str, str]]) -> str:
+    label = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name + ':' if name else '':<{label + 2}}{text}" for name, text in lines)
 
 
 def _times(numbers: tuple[int, ...]) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 
 from everywindow.convert.frozen import frozen, thawed
+from everywindow.convert.shown import calls_in_words
 from everywindow.errors import InputError
 from everywindow.geometry import MapSize, Verdict, WindowGrid, times
 from everywindow.graph import original as as_written
-from everywindow.models import Classifier
+from everywindow.models import Classifier, Told
+
+KNOWN = ("mean", "std", "classes", "activation")
+"""What a classifier knows that the network itself does not need."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class FullyConvolutional(nn.Module):
         geometry: window, stride, receptive field and offset of the first window.
         verdict: whether the scores equal the crops', proved from the graph, and the layers that are the reason if not.
         maps: the size of every value, as a function of the image's.
+        mean, std, classes, activation: as the classifier has them, None where it does not know. They do nothing here:
+            images come normalised, and scores are the network's own. A weight of such a name goes before it.
+        known: the same in one record.
     """
 
     def __init__(
@@ -78,6 +85,7 @@ class FullyConvolutional(nn.Module):
         self.geometry = geometry
         self.verdict = verdict
         self.channels = channels
+        self.known = Told(geometry.window, channels)
         self.maps = maps
         self.graph = graph
         for name in state:  # first: parameters then come in the original's order
@@ -101,7 +109,7 @@ class FullyConvolutional(nn.Module):
         """
         if not torch.compiler.is_exporting():
             self._check(image)
-        return self._run(self, image)
+        return self._run(_Inside(self), image)
 
     def to_classifier(self, original: Original) -> Original:
         """Put this network's weights, trained on, into the classifier that it was made of.
@@ -136,6 +144,12 @@ class FullyConvolutional(nn.Module):
         module.load_state_dict(self.state_dict(), strict=False)
         return original
 
+    def knowing(self, classifier: Classifier) -> FullyConvolutional:
+        """This network, with what a classifier knows besides its weights."""
+        told = {name: getattr(classifier, name) for name in KNOWN}
+        object.__setattr__(self, "known", replace(self.known, **told))  # a layer may be called so
+        return self
+
     def with_modes_of(self, original: nn.Module) -> FullyConvolutional:
         """This network, each layer in training or evaluation mode as the original's of that name."""
         modes = {name: layer.training for name, layer in original.named_modules(remove_duplicate=False)}
@@ -154,9 +168,25 @@ class FullyConvolutional(nn.Module):
         self.geometry.grid(tuple(image.shape[2:]))
 
     def extra_repr(self) -> str:
-        """Window, stride and verdict."""
+        """Window, stride and verdict, and what else is known."""
         window, stride = times(self.geometry.window), times(self.geometry.stride)
-        return f"window={window}, stride={stride}, {self.verdict.summary()}"
+        known = [f"{name}={_brief(getattr(self.known, name))}" for name in KNOWN if getattr(self.known, name)]
+        return ", ".join([f"window={window}", f"stride={stride}", self.verdict.summary(), *known])
+
+    def __repr__(self) -> str:
+        lines = [self.extra_repr(), *calls_in_words(self, self.graph, len(self.geometry.window))]
+        body = "".join(f"\n{line}" for line in lines).replace("\n", "\n  ")
+        return f"{type(self).__name__}({body}\n)"
+
+    def __getattr__(self, name: str) -> Any:
+        # After weights and layers, of which one may be called "mean".
+        known = self.__dict__.get("known")
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name in KNOWN and known is not None:
+                return getattr(known, name)
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in self.__dict__.items() if name != "_run"}
@@ -165,6 +195,24 @@ class FullyConvolutional(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state | {"graph": thawed(state["graph"])})
         self._run = _compiled(self.graph)
+
+
+class _Inside:
+    """The weights and layers of a network, also those that are called as one of its attributes is."""
+
+    def __init__(self, root: nn.Module) -> None:
+        self.__root = root
+
+    def __getattr__(self, name: str) -> Any:
+        for kept in (self.__root._modules, self.__root._parameters, self.__root._buffers):
+            if name in kept:
+                return kept[name]
+        return getattr(self.__root, name)
+
+
+def _brief(value: Any, most: int = 5) -> str:
+    long = isinstance(value, tuple) and len(value) > most
+    return f"<{len(value)}>" if long else repr(value)
 
 
 def _compiled(graph: fx.Graph) -> Any:

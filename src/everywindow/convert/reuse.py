@@ -6,6 +6,7 @@ from torch import fx, nn
 
 from everywindow.convert.fused import fuse
 from everywindow.convert.network import FullyConvolutional
+from everywindow.convert.shown import layer_at
 from everywindow.ops import IN_PLACE, FeatureDropout, is_fresh
 
 DROPOUTS = (nn.modules.dropout._DropoutNd, FeatureDropout)
@@ -29,7 +30,7 @@ def reusing_memory(fcn: FullyConvolutional) -> FullyConvolutional:
         **dict(fcn.named_buffers(remove_duplicate=False)),
     }
     called = {str(node.target) for node in graph.nodes if node.op == "call_module"}
-    modules = {path: fcn.get_submodule(path) for path in called - chains.keys()}
+    modules = {path: layer_at(fcn, path) for path in called - chains.keys()}
     state = {name: tensor for name, tensor in shared.items() if name.rpartition(".")[0] not in modules}
     modules |= chains
     return FullyConvolutional(graph, state, modules, fcn.geometry, fcn.verdict, fcn.channels, fcn.maps)
@@ -46,7 +47,7 @@ def _drop_dropout(graph: fx.Graph, fcn: FullyConvolutional) -> None:
 
 def _does_nothing(node: fx.Node, fcn: FullyConvolutional) -> bool:
     """Whether a layer passes its input on in evaluation mode."""
-    return bool(node.meta.get("at_rest")) or isinstance(fcn.get_submodule(str(node.target)), DROPOUTS)
+    return bool(node.meta.get("at_rest")) or isinstance(layer_at(fcn, str(node.target)), DROPOUTS)
 
 
 def _may_overwrite(node: fx.Node) -> bool:

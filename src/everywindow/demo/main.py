@@ -86,7 +86,7 @@ def _searched(known: api.Classifier, image: Path, say: Say) -> tuple[api.ScoreMa
     say(_in_words(comparison))
     m = api.scan(known, image, stride=1, scale=SCALE)
     peak = m.strongest("face")
-    (top, left), (bottom, right) = peak.original_box(m.scale)
+    (top, left), (bottom, right) = peak.start, peak.stop
     say(
         f"\nthe face: x {left:g} to {right:g}, y {top:g} to {bottom:g} of the photograph, "
         f"probability {peak.probability:.4f}"

@@ -1,7 +1,28 @@
 """The engines: (network, windows, tensor) to scores. They know no files and no names of classes."""
 
+from everywindow.engines.advice import Advice, advice
+from everywindow.engines.memory import memory_limit
 from everywindow.engines.plan import Plan
+from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
+from everywindow.engines.price import ModeCost, mode_costs, priced_layers
 from everywindow.engines.scan import MODES, Run, check_mode, run
 
-__all__ = ["MODES", "Plan", "Prepared", "Run", "check_mode", "default_stride", "prepare", "run"]
+__all__ = [
+    "MODES",
+    "Advice",
+    "ModeCost",
+    "Plan",
+    "Prepared",
+    "Run",
+    "advice",
+    "check_mode",
+    "default_stride",
+    "memory_limit",
+    "mode_costs",
+    "predicted_seconds",
+    "prepare",
+    "priced_layers",
+    "run",
+    "windows_of",
+]

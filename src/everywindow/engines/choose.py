@@ -87,18 +87,22 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
 
 
 def _one_pass(prepared: Prepared, grid: WindowGrid) -> FullyConvolutional:
-    """The converted network; a module that is one stays as it is.
+    """The converted network; a module that is one stays as it is, and gives every so many of its windows.
 
     Raises:
-        InputError: that one is for other strides.
+        InputError: the stride is no multiple of that one's.
         ConversionError: the network has no plain conversion.
     """
     module = prepared.module
     if isinstance(module, FullyConvolutional):
-        if module.geometry.stride == grid.stride:
+        own = module.geometry.stride
+        if not any(step % each for step, each in zip(grid.stride, own, strict=True)):
             return module
-        why = f"the converted network is for stride {module.geometry.stride}"
-        raise InputError("stride", why, "leave it out, or convert the original for another one")
+        raise InputError(
+            "stride",
+            f"the converted network is for stride {own}, and {grid.stride} is no multiple of it",
+            "give one, or convert the original for another stride",
+        )
     if prepared.network is None:
         raise ConversionError(*(prepared.why_not or Reason("network", "it cannot be captured")), INSTEAD)
     return converted(prepared.network, grid.stride)

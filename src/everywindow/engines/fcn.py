@@ -14,7 +14,7 @@ from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import picked, require_vectors
 from everywindow.engines.progress import Progress
 from everywindow.engines.tuning import Tuner, tuner_for
-from everywindow.geometry import Seen, Tile, WindowGrid, tiles_within
+from everywindow.geometry import Tile, WindowGrid, tiles_within
 from everywindow.graph import Output
 
 
@@ -39,7 +39,7 @@ def run_fcn(
         InputError: the limit is too small for one window's tile, or the output is no score map.
     """
     grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
-    tiles = _tiles(fcn, grid, fcn.geometry.tile_spans, limit, pixels.element_size())
+    tiles, _ = plan_tiles(fcn, grid, limit, pixels.element_size())
     formats = _formats(len(grid.window), pixels)
     key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
     tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
@@ -72,13 +72,20 @@ def _formats(axes: int, pixels: Tensor) -> tuple[str, ...]:
     return formats[:1] if banded else formats
 
 
-def _tiles(fcn: FullyConvolutional, grid: WindowGrid, seen: Seen, limit: int, itemsize: int) -> list[Tile]:
+def plan_tiles(fcn: FullyConvolutional, grid: WindowGrid, limit: int, itemsize: int) -> tuple[list[Tile], int]:
+    """The tiles of an image that fit into ``limit`` bytes, and the bytes that are projected to exist at one time.
+
+    Raises:
+        InputError: not even the smallest tile fits.
+    """
+
     def peak(size: tuple[int, ...]) -> int:
         return fcn_peak_bytes(fcn.maps, fcn.geometry.grid(size), itemsize)
 
-    tiles = tiles_within(grid, seen, lambda size: peak(size) * SCRATCH <= limit)
-    largest_batch(limit, max(peak(tile.size) for tile in tiles), "the smallest tile")
-    return tiles
+    tiles = tiles_within(grid, fcn.geometry.tile_spans, lambda size: peak(size) * SCRATCH <= limit)
+    most = max(peak(tile.size) for tile in tiles)
+    largest_batch(limit, most, "the smallest tile")
+    return tiles, int(most * SCRATCH)
 
 
 def _region(pixels: Tensor, tile: Tile) -> Tensor:

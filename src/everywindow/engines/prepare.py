@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch import nn
 from everywindow.convert import FullyConvolutional
 from everywindow.errors import CaptureError, IndependenceError, InputError
 from everywindow.geometry import Reason
-from everywindow.graph import Network, captured, copied, precision, records, using
+from everywindow.graph import Network, Output, captured, copied, only, precision, records, using
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,18 @@ def prepare(
     return Prepared(module, network, why_not, *wanted, original, time.perf_counter() - started)
 
 
+def for_output(prepared: Prepared, output: Output) -> Prepared:
+    """With the graph of one of the module's several outputs alone.
+
+    Raises:
+        InputError: no such output, or one that no image changes.
+    """
+    if prepared.network is None:
+        return prepared
+    with using(prepared.module):
+        return replace(prepared, network=only(prepared.network, output))
+
+
 def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:
     """The network's stride, or that of its conversion; the window where the network cannot be captured."""
     if isinstance(prepared.module, FullyConvolutional):
@@ -91,7 +103,9 @@ def _device(given: str | torch.device | None, own: torch.device) -> torch.device
         device = torch.device(given)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        # Of a name that is none torch lists twenty that hardly anybody has.
+        unknown = "device type at start of device string" in str(error)
+        reason = "no such device; a GPU is 'cuda'" if unknown else str(error).splitlines()[0]
         raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
     if device.type == "meta":
         raise InputError("device", "'meta' cannot be used (it holds no values)", "use 'cpu' or leave it out")

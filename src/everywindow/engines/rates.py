@@ -94,7 +94,7 @@ def rates_for(device: torch.device, dtype: torch.dtype, threads: int) -> Rates:
     A device is never faster than it is: where a few quick timings beat the kept figures by far, all are measured anew,
     and of each the better one is kept.
     """
-    key = f"{_device_name(device)}, {str(dtype).removeprefix('torch.')}, {threads} threads, torch {torch.__version__}"
+    key = _key(device, dtype, threads)
     with _MEASURING:
         known = _read()
         if key not in known:
@@ -104,6 +104,16 @@ def rates_for(device: torch.device, dtype: torch.dtype, threads: int) -> Rates:
             known = {**known, key: _better(known[key], calibrated(device, dtype))}
             _write(known)
     return Rates(**known[key])
+
+
+def rates_known(device: torch.device, dtype: torch.dtype, threads: int) -> bool:
+    """Whether the rates of a device were measured before."""
+    return _key(device, dtype, threads) in _read()
+
+
+def _key(device: torch.device, dtype: torch.dtype, threads: int) -> str:
+    kind = str(dtype).removeprefix("torch.")
+    return f"{_device_name(device)}, {kind}, {threads} threads, torch {torch.__version__}"
 
 
 def _beaten(kept: Figures, now: Figures) -> bool:

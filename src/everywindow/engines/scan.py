@@ -21,11 +21,11 @@ from everywindow.engines.measured import remember
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.pages import keep_pages
 from everywindow.engines.plan import Plan
-from everywindow.engines.prepare import Prepared, default_stride, unproved
+from everywindow.engines.prepare import Prepared, default_stride, for_output, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
 from everywindow.errors import InputError
 from everywindow.geometry import Reason, Verdict, WindowGrid
-from everywindow.graph import Output, evaluating, one_pass_records, only, using
+from everywindow.graph import Output, evaluating, one_pass_records, using
 from everywindow.sharing import program_for, program_macs
 
 MODES = ("exact", "fcn", "crops")
@@ -71,9 +71,7 @@ def run(
     """
     check_mode(mode)
     keep_pages()
-    if prepared.network is not None:
-        with using(prepared.module):
-            prepared = replace(prepared, network=only(prepared.network, output))
+    prepared = for_output(prepared, output)
     stride = stride or default_stride(prepared, window)
     grid = WindowGrid(tuple(pixels.shape[1:]), window, stride)
     job = Job(
@@ -132,10 +130,12 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
         scores, tiles, memory_format = run_fcn(
             fcn, module, job.pixels, limit=job.limit, output=output, progress=job.progress
         )
+    every = (step // own for step, own in zip(job.grid.stride, fcn.geometry.stride, strict=True))
+    scores = scores[(slice(None), *(slice(None, None, each) for each in every))]
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
     verdict = _own_verdict(job, fcn) if fcn is module else fcn.verdict
-    return Run(scores.cpu(), verdict, plan, job.grid, 0.0)
+    return Run(scores.contiguous().cpu(), verdict, plan, job.grid, 0.0)
 
 
 def _own_verdict(job: Job, fcn: FullyConvolutional) -> Verdict:

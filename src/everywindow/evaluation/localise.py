@@ -39,7 +39,7 @@ class Located(NamedTuple):
 def located(maps: Sequence[ScoreMap], klass: int, truth: Sequence[Box]) -> Located:
     """A class in the maps of one image (of several scales), against its boxes."""
     counted = [box for box in truth if not box.crowd]
-    centre = _peak(maps, klass)
+    centre = Pyramid(tuple(maps)).strongest(klass).centre
     hit = any(_inside(centre, box) for box in counted) if counted else None
     roc = _roc(maps[0], klass, truth) if len(maps) == 1 and counted else None
     # In double precision probabilities near 1 still differ, and with them the order of the boxes.
@@ -50,13 +50,6 @@ def located(maps: Sequence[ScoreMap], klass: int, truth: Sequence[Box]) -> Locat
 def _centres(m: ScoreMap) -> list[NDArray[np.float64]]:
     """Per axis, the middle of each window in pixels of the image as it was given."""
     return [(np.asarray(axis) + extent / 2) / m.scale for axis, extent in zip(m.offsets, m.window, strict=True)]
-
-
-def _peak(maps: Sequence[ScoreMap], klass: int) -> tuple[float, ...]:
-    """Centre of the window with the strongest evidence."""
-    best = max(maps, key=lambda m: float(m.evidence(klass).max()))
-    place = np.unravel_index(int(best.evidence(klass).argmax()), best.counts)
-    return tuple(float(axis[at]) for axis, at in zip(_centres(best), place, strict=True))
 
 
 def _inside(centre: Sequence[Any], box: Box) -> Any:

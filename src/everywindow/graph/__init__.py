@@ -2,7 +2,7 @@
 
 from everywindow.graph.activation import Activation, final_activation
 from everywindow.graph.applied import Applied, applied, named_arguments, original
-from everywindow.graph.cache import captured
+from everywindow.graph.cache import captured, captured_apart
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
 from everywindow.graph.evaluating import copied, evaluating, precision, using
@@ -26,6 +26,7 @@ __all__ = [
     "applied",
     "capture",
     "captured",
+    "captured_apart",
     "chosen",
     "copied",
     "decode",

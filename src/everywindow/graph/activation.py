@@ -39,7 +39,8 @@ def final_activation(network: Network | None, output: Output, scores: Tensor) ->
     """
     end = None if network is None else _end(network, output)
     if end is not None:
-        return end
+        # Of a single log-probability over all classes nothing can be made.
+        return "none" if len(scores) == 1 else end
     if len(scores) == 1:
         return "sigmoid"
     sums = scores.double().sum(0)

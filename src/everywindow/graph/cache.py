@@ -64,6 +64,16 @@ def captured(module: nn.Module, window: tuple[int, ...], channels: int) -> Netwo
         return found.network
 
 
+def captured_apart(module: nn.Module, window: tuple[int, ...], channels: int) -> Network:
+    """Like :func:`capture`, for a look at another window; neither kept nor tried.
+
+    Raises:
+        CaptureError: as :func:`capture`.
+    """
+    with using(module), _CAPTURING:
+        return capture(module, window, channels)
+
+
 def _fresh(now: tuple[Any, ...], module: nn.Module, window: tuple[int, ...], channels: int) -> _Kept:
     network = capture(module, window, channels)
     scores = module_scores(network, module)

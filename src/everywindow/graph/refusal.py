@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from everywindow.errors import CaptureError, EverywindowError, InputError
 from everywindow.geometry import times
-from everywindow.graph.applied import lacking_arguments, original
+from everywindow.graph.applied import Applied, lacking_arguments, original
 
 LONGEST = 120
 """Characters of a message of torch's, or of a line of code, that are passed on."""
@@ -35,11 +35,20 @@ def refusal(module: nn.Module, image: Tensor, error: Exception) -> EverywindowEr
         remedy = f"give it for all windows: Classifier(..., constants={{{lacking[0]!r}: ...}})"
         return InputError("forward()", f"{name} takes {' and '.join(lacking)} beside the image", remedy)
     if misfit is not None:
-        return InputError("window", f"{name} does not take a window of {window} ({misfit})", _CHECK)
+        constants = _constants(module)
+        beside = f" beside {constants}" if constants else ""
+        remedy = f"check constants=, {_CHECK.removeprefix('check ')}" if constants else _CHECK
+        return InputError("window", f"{name} does not take a window of {window}{beside} ({misfit})", remedy)
     return CaptureError(name, _why(error, window), "scan() runs such a network on one window at a time")
 
 
 _CHECK = "check window= and channels="
+
+
+def _constants(module: nn.Module) -> str:
+    """The tensors that a module gets beside the image, with their shapes."""
+    tensors = module.tensors if isinstance(module, Applied) else {}
+    return ", ".join(f"{key} {list(value.shape)}" for key, value in tensors.items() if value is not None)
 
 
 def _misfit(module: nn.Module, image: Tensor) -> str | None:

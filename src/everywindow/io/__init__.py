@@ -2,6 +2,7 @@
 
 from everywindow.io.atomic import atomic_path
 from everywindow.io.files import is_image_name, read_picture
+from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 
-__all__ = ["Image", "atomic_path", "is_image_name", "read_image", "read_picture"]
+__all__ = ["Image", "atomic_path", "image_files", "is_image_name", "read_image", "read_picture"]

@@ -31,6 +31,7 @@ class Image:
         path: the file that it was read from.
         scale: factor between the given image and ``pixels``.
         pad: pixels added on both sides of each axis, after scaling.
+        counted: whether its values were integers, and have been scaled by their type.
     """
 
     pixels: torch.Tensor
@@ -38,6 +39,7 @@ class Image:
     path: str | None
     scale: float
     pad: tuple[int, ...]
+    counted: bool = False
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -63,7 +65,7 @@ def read_image(
             floating-point tensor ``[C, *size]``, which is taken as normalised.
         channels: what the classifier takes. From a file, 1 gives grey values and 3 gives RGB.
         ndim: number of spatial axes.
-        mean, std: per channel, in units of 0 to 1; None for no normalisation.
+        mean, std: per channel, in units of 0 to 1; None where they are not known, for no normalisation.
         scale: resize by this factor, by linear interpolation with antialiasing. The size is rounded.
         pad: widen by so many pixels on both sides, per axis or for all; filled with 0 after normalisation,
             which is the mean, as convolutions pad.
@@ -77,31 +79,32 @@ def read_image(
     """
     path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
     what = path or "image"
-    factor, margins = _scale(scale), _margins(pad, ndim)
+    factor, margins, counted = _scale(scale), _margins(pad, ndim), False
     if isinstance(image, torch.Tensor):
         pixels = _resized(_normalised_tensor(image, channels, ndim), factor)
         unit = _denormalised(pixels, mean, std)
     else:
-        unit = _resized(_unit(image, path, channels, ndim), factor)
+        array = _array(image, path, channels, ndim)
+        unit, counted = _resized(unit_channels(array, ndim, what), factor), array.dtype.kind in "iu"
         _check_channels(unit, channels, what)
         pixels = _normalised(unit, mean, std)
     picture = None if unit is None or ndim != 2 else _picture(_padded(unit, margins, mean))
-    return Image(_padded(pixels, margins, None), picture, path, factor, margins)
+    return Image(_padded(pixels, margins, None), picture, path, factor, margins, counted)
 
 
-def _unit(image: Any, path: str | None, channels: int, ndim: int) -> torch.Tensor:
-    """``[C, *size]`` from 0 to 1, from anything but a tensor."""
+def _array(image: Any, path: str | None, channels: int, ndim: int) -> np.ndarray:
+    """``[*size]`` or ``[*size, C]``, from anything but a tensor."""
     if path is not None:
-        return unit_channels(read_file(path, channels, ndim), ndim, path)
+        return read_file(path, channels, ndim)
     if isinstance(image, PIL.Image.Image):
-        image = convert(image, channels, "image")
+        return convert(image, channels, "image")
     if not isinstance(image, np.ndarray):
         raise InputError(
             "image",
             f"a {type(image).__name__} is not an image",
             "give a path, a tensor [C, *size] or an array",
         )
-    return unit_channels(image, ndim)
+    return image
 
 
 def _normalised_tensor(image: torch.Tensor, channels: int, ndim: int) -> torch.Tensor:

@@ -38,8 +38,9 @@ class Classifier:
             its configuration has ``image_size`` (and channels and names).
         channels: channels of the input; where they are not given, those of the module's first convolution; without
             one, as many as ``mean`` or ``std`` has numbers, or 3.
-        mean, std: what the input is normalised with, one number per channel in units of 0 to 1; both None for
-            no normalisation, also of a timm network. ``std=[1, 1, 1]`` for no more than a mean that is subtracted.
+        mean, std: what the input is normalised with, in units of 0 to 1, one number for all channels or one for
+            each; 0 and 1 for no normalisation. Both None where it is not known (and for a timm network that is not to
+            bring its own): images are then only scaled to 0 to 1, and the first scan of one warns.
         classes: names of the classes, in the order of the output.
         activation: what makes probabilities of the scores: ``"softmax"``, ``"sigmoid"`` or ``"none"``
             (they are probabilities, or not meant to be any); None to see it from the network's end.
@@ -216,7 +217,7 @@ def _per_channel(values: Any, channels: int, name: str) -> tuple[float, ...] | N
     if values is None:
         return None
     try:
-        numbers = tuple(float(value) for value in (values if isinstance(values, Iterable) else (values,)))
+        numbers = tuple(map(float, values if isinstance(values, Iterable) else (values,) * channels))
     except (TypeError, ValueError):
         raise InputError(name, f"{values!r:.60} is not numbers", "give one number per channel") from None
     if len(numbers) != channels:
@@ -255,6 +256,9 @@ def _classes(names: Any) -> tuple[str, ...] | None:
     listed = tuple(names) if is_list else ()
     if not listed or not all(isinstance(name, str) for name in listed):
         raise InputError("classes", f"{names!r:.60} is not a list of names", "give one name per output, or None")
+    twice = next((name for place, name in enumerate(listed) if name in listed[:place]), None)
+    if twice is not None:
+        raise InputError("classes", f"{twice!r} stands there twice", "give every output a name of its own")
     return listed
 
 

@@ -92,7 +92,8 @@ def _wsinfer(data: dict[str, Any], file: Path) -> Config:
     steps = _transform(data, file)
     patch = data["patch_size_pixels"]
     window = steps.get("Resize", {}).get("size", patch)
-    normalise = steps.get("Normalize", {})
+    # Steps without that one say that pixels from 0 to 1 are what it takes.
+    normalise = steps.get("Normalize", {"mean": [0.0] * 3, "std": [1.0] * 3} if steps else {})
     if not _is_count(patch) or not _is_size(window):
         raise ModelError(str(file), f"patch {patch!r:.20} and size {window!r:.20} are not sizes", _REMEDY)
     size = list(window) if isinstance(window, list) else [window, window]

@@ -30,7 +30,7 @@ class Told:
 def told(module: Any) -> Told:
     """What a module says about itself."""
     if is_converted(module):
-        return Told(module.geometry.window, module.channels)
+        return module.known  # type: ignore[no-any-return]
     pretrained = getattr(module, "pretrained_cfg", None)
     if isinstance(pretrained, Mapping) and pretrained.get("input_size"):
         return _timm(module, pretrained)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 import torch
 from torch import Tensor, fx
@@ -14,7 +15,7 @@ from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.local import LocalOps, Placed, after_local, extents_after, place
 from everywindow.ops.places import Environment, Places, Step
 from everywindow.ops.reduce import reduced_map, reduced_value, sum_divisor
-from everywindow.ops.rule import Call, NotShared, Rule, numbers, overloads, shape_of
+from everywindow.ops.rule import Call, NotShared, Rule, numbers, overloads, per_item, shape_of
 
 
 class Pooling(Rule):
@@ -47,6 +48,9 @@ class MaxPooling(Pooling):
             return pooled
 
         return _pooled(call, places, after, ops, apply)
+
+    def comparisons(self, call: Call) -> int:
+        return _boxed(call)
 
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express the padding."""
@@ -166,6 +170,9 @@ class AveragePooling(Pooling):
         padded = bool(call["count_include_pad"])
         return _sums(call, places, after, ops, lambda op, n: _counts(op, n, padded), divisor)
 
+    def additions(self, call: Call) -> int:
+        return _boxed(call)
+
     def _native(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node | None:
         """The original pooling, where it can express padding and dilation."""
         ops = placed.values()
@@ -237,6 +244,9 @@ class AdaptivePooling(Rule):
             return None
         return sum_divisor(call, self._split(call)[1], self.kind)
 
+    def additions(self, call: Call) -> int:
+        return _binned_values(call)
+
     def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
         return _sums(call, places, after, bins, lambda op, n: [op.kernel] * op.output_length(n), None)
 
@@ -283,6 +293,12 @@ class AdaptiveMaxPooling(AdaptivePooling):
         assert isinstance(maximum, Mapped)
         return (maximum,)
 
+    def comparisons(self, call: Call) -> int:
+        return _binned_values(call)
+
+    def additions(self, call: Call) -> int:
+        return 0
+
     def _shared_bins(self, call: Call, places: Places, after: Value, bins: LocalOps) -> Step:
         def apply(slab: Tensor) -> Tensor:
             for dim, op in bins.items():
@@ -294,6 +310,22 @@ class AdaptiveMaxPooling(AdaptivePooling):
 
     def _binned(self, call: Call, emit: Emitter, x: fx.Node, placed: dict[int, Placed]) -> fx.Node:
         return _boxes(call, emit, x, placed)
+
+
+def _boxed(call: Call) -> int:
+    """Values that go into the boxes of a pooling, for one window; padding counts as the original computes it."""
+    return per_item(call.shape) * prod(numbers(call["kernel_size"], _axes(call)))
+
+
+def _binned_values(call: Call) -> int:
+    """Values that go into the bins of an adaptive pooling, for one window."""
+    source, shape, axes = shape_of(call.inputs[0]), call.shape, _axes(call)
+    return per_item(shape[:-axes]) * prod(map(_bins_length, source[-axes:], shape[-axes:]))
+
+
+def _bins_length(size: int, count: int) -> int:
+    """Positions in all bins along an axis; unequal ones overlap."""
+    return sum(-(-(at + 1) * size // count) - at * size // count for at in range(count))
 
 
 def _axes(call: Call) -> int:

@@ -13,7 +13,7 @@ from everywindow.ops import functional as fn
 from everywindow.ops.emitter import Emitter, Mapped
 from everywindow.ops.form import axis_dim, is_in_place, physical_dim, rearrangement
 from everywindow.ops.places import Places, Step, verbatim
-from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads
+from everywindow.ops.rule import Call, MixesBatch, NotShared, Rule, normal_dim, overloads, per_item, shape_of
 from everywindow.ops.verbatim import AlongFeatures, plain_value
 
 
@@ -40,6 +40,19 @@ class Reduction(Rule):
     def sums(self, call: Call) -> int | None:
         kind = call.target._schema.name.removeprefix("aten::")
         return sum_divisor(call, _dims(call), kind) if kind in ("mean", "sum") else None
+
+    def additions(self, call: Call) -> int:
+        return _over_space(call) if call.target._schema.name in ("aten::mean", "aten::sum") else 0
+
+    def comparisons(self, call: Call) -> int:
+        return _over_space(call) if call.target._schema.name in ("aten::amax", "aten::amin", "aten::max") else 0
+
+
+def _over_space(call: Call) -> int:
+    """Values that go into a reduction for one window, where it runs over positions as a pooling does."""
+    value = call.value(call.inputs[0])
+    pools = space_axes([value.layout[dim] for dim in _dims(call)])
+    return per_item(shape_of(call.inputs[0])) if pools else 0
 
 
 def sum_divisor(call: Call, dims: Sequence[int], kind: str) -> int | None:

@@ -172,6 +172,14 @@ class Rule:
         """Mult-adds of the call for one window; 0 where nothing is multiplied and added up."""
         return 0
 
+    def comparisons(self, call: Call) -> int:
+        """Values that go into the maxima of a pooling, for one window."""
+        return 0
+
+    def additions(self, call: Call) -> int:
+        """Values that are added up to the means of a pooling, for one window."""
+        return 0
+
 
 def overloads(names: str) -> tuple[Any, ...]:
     """ATen overloads from names like ``relu.default``; those that this version of torch lacks are left out.

@@ -1,9 +1,29 @@
-"""What a scan hands back: the score map, its files and pictures, and the comparison of modes."""
+"""What a scan hands back: the score map, its files and pictures, the comparison of modes, and the cost before."""
 
-from everywindow.report.comparison import Comparison, LeftOut, ModeRun, table
-from everywindow.report.detections import Detection
+from everywindow.report.classes import class_index
+from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun, Sample, Skipped
+from everywindow.report.comparison_total import in_all, off
+from everywindow.report.cost import Cost
+from everywindow.report.detection import Detection
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
-from everywindow.report.score_map import Peak, ScoreMap
+from everywindow.report.score_map import ScoreMap
+from everywindow.report.text import table
 
-__all__ = ["Comparison", "Detection", "LeftOut", "ModeRun", "Peak", "Pyramid", "ScoreMap", "draw_map", "table"]
+__all__ = [
+    "Comparison",
+    "Cost",
+    "Detection",
+    "Farthest",
+    "LeftOut",
+    "ModeRun",
+    "Pyramid",
+    "Sample",
+    "ScoreMap",
+    "Skipped",
+    "class_index",
+    "draw_map",
+    "in_all",
+    "off",
+    "table",
+]

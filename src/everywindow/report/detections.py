@@ -16,39 +16,15 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from everywindow.errors import InputError
+from everywindow.report.detection import Detection
 
 if TYPE_CHECKING:
     from everywindow.report.score_map import ScoreMap
 
 Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Detection:
-    """A place where a class was found.
-
-    Attributes:
-        klass: index of the class.
-        name: name of the class.
-        start: first pixel per axis, in pixels of the image as it was given: before it was resized.
-        stop: pixel behind the last one per axis.
-        probability: of the strongest window, by the map's activation.
-        score: what the network put out there.
-        windows: how many windows it stands for.
-    """
-
-    klass: int
-    name: str
-    start: tuple[float, ...]
-    stop: tuple[float, ...]
-    probability: float
-    score: float
-    windows: int = 1
-
-    @property
-    def centre(self) -> tuple[float, ...]:
-        """Middle per axis, in pixels from the image's edge."""
-        return tuple((a + b) / 2 for a, b in zip(self.start, self.stop, strict=True))
+_ARRAYS = ("start", "stop", "evidence", "probability", "score", "index")
+"""Of :class:`Candidates`: one row for each window."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +38,7 @@ class Candidates:
     evidence: Floats
     probability: Floats
     score: Floats
+    index: NDArray[np.int64]
 
     @classmethod
     def of(cls, m: ScoreMap, klass: int, threshold: float, among: torch.Tensor | None = None) -> Candidates:
@@ -80,21 +57,21 @@ class Candidates:
             evidence.numpy()[picked],
             probability.numpy()[picked],
             m.scores[klass].double().numpy()[picked],
+            places,
         ).ranked()
 
     @classmethod
     def joined(cls, several: Sequence[Candidates]) -> Candidates:
         """Those of several maps."""
         first = several[0]
-        names = ("start", "stop", "evidence", "probability", "score")
-        arrays = [np.concatenate([getattr(one, name) for one in several]) for name in names]
-        return cls(first.klass, first.name, *arrays).ranked()
+        arrays = {name: np.concatenate([getattr(one, name) for one in several]) for name in _ARRAYS}
+        return cls(first.klass, first.name, **arrays).ranked()
 
     def ranked(self) -> Candidates:
         """The strongest first."""
         order = np.argsort(-self.evidence, kind="stable")
-        arrays = (self.start, self.stop, self.evidence, self.probability, self.score)
-        return Candidates(self.klass, self.name, *(array[order] for array in arrays))
+        kept = {name: getattr(self, name)[order] for name in _ARRAYS}
+        return Candidates(self.klass, self.name, **kept)
 
     def apart(self, distance: float) -> list[Detection]:
         """One after the other, without those whose centre is within ``distance`` of a stronger one's on every axis."""
@@ -129,6 +106,7 @@ class Candidates:
             float(self.probability[best]),
             float(self.score[best]),
             windows,
+            tuple(self.index[best].tolist()),
         )
 
 
@@ -168,6 +146,13 @@ def checked_distance(m: ScoreMap, min_distance: float | None) -> float:
     if not distance >= 0:
         raise InputError("min_distance", f"{min_distance} is negative", "give pixels of the image, 0 or more")
     return distance
+
+
+def checked_threshold(m: ScoreMap, threshold: float) -> float:
+    """The least probability; of a map without activation the least score, which may be any number."""
+    if not (0 <= threshold <= 1 if m.activation != "none" else threshold == threshold):
+        raise InputError("threshold", f"{threshold} is no probability", "give 0 to 1")
+    return threshold
 
 
 def checked_overlap(overlap: float) -> float:

@@ -176,7 +176,8 @@ def _show(
 def _draw_peak(m: ScoreMap, axes: Axes, klass: int) -> None:
     from matplotlib.patches import Rectangle
 
-    (top, left), (bottom, right) = m.strongest(klass).original_box(m.scale)
+    peak = m.strongest(klass)
+    (top, left), (bottom, right) = peak.start, peak.stop
     axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor="cyan", linewidth=2))
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
 
 from everywindow.errors import InputError
-from everywindow.report.detections import Candidates, Detection, checked_distance, checked_overlap, peaks
-from everywindow.report.score_map import ScoreMap
+from everywindow.io import atomic_path
+from everywindow.report.detection import Detection
+from everywindow.report.detections import Candidates, checked_distance, checked_overlap, checked_threshold, peaks
+from everywindow.report.score_map import PathLike, Reduction, ScoreMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +44,22 @@ class Pyramid:
         """As :meth:`ScoreMap.shown_class`, by the first map."""
         return self.maps[0].shown_class(klass)
 
+    def image_scores(self, kind: Reduction = "mean_probability") -> torch.Tensor:
+        """As :meth:`ScoreMap.image_scores`: the mean over the scales, each of which counts alike."""
+        return torch.stack([m.image_scores(kind) for m in self.maps]).mean(0)
+
+    def strongest(self, klass: int | str | None = None) -> Detection:
+        """As :meth:`ScoreMap.strongest`, among the windows of all scales."""
+        found = self.shown_class(klass)
+        return max(self.maps, key=lambda m: float(m.evidence(found).max())).strongest(found)
+
     def peaks(
         self, klass: int | str | None = None, threshold: float = 0.5, min_distance: float | None = None
     ) -> list[Detection]:
         """As :meth:`ScoreMap.peaks`; of peaks of several scales that are near to one another the strongest stays."""
         found = self.shown_class(klass)
         distance = min(checked_distance(m, min_distance) for m in self.maps)
-        several = [peaks(m, found, threshold, distance) for m in self.maps]
+        several = [peaks(m, found, checked_threshold(m, threshold), distance) for m in self.maps]
         return Candidates.joined(several).apart(distance)
 
     def boxes(
@@ -53,5 +67,45 @@ class Pyramid:
     ) -> list[Detection]:
         """As :meth:`ScoreMap.boxes`, among the windows of all scales."""
         found = self.shown_class(klass)
-        several = [Candidates.of(m, found, threshold) for m in self.maps]
+        several = [Candidates.of(m, found, checked_threshold(m, threshold)) for m in self.maps]
         return Candidates.joined(several).merged(checked_overlap(overlap), average)
+
+    def save(self, path: PathLike) -> None:
+        """Write a folder with a ``.npz`` for each scale; it appears only when complete, in place of an older one.
+
+        Raises:
+            InputError: something else than such a folder is there, or it cannot be written.
+        """
+        self.check_writable(path)
+        with atomic_path(path) as scratch:
+            scratch.mkdir()
+            for number, m in enumerate(self.maps):
+                m.save(scratch / f"{number:03}_scale_{m.scale:g}.npz")
+
+    @staticmethod
+    def check_writable(path: PathLike) -> None:
+        """See before long scans whether :meth:`save` can write there.
+
+        Raises:
+            InputError: something else than such a folder is there.
+        """
+        if Path(path).exists() and not _is_pyramid(Path(path)):
+            raise InputError(str(path), "something else than maps of several scales is there", "choose another name")
+
+    @staticmethod
+    def load(path: PathLike) -> Pyramid:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            InputError: not such a folder, or a damaged one.
+        """
+        folder = Path(path)
+        if not _is_pyramid(folder):
+            raise InputError(str(path), "not a saved pyramid", "give the folder that Pyramid.save wrote")
+        return Pyramid(tuple(ScoreMap.load(file) for file in sorted(folder.iterdir())))
+
+
+def _is_pyramid(folder: Path) -> bool:
+    """Whether a folder holds what :meth:`Pyramid.save` writes, and nothing else."""
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    return bool(names) and all("_scale_" in name and name.endswith(".npz") for name in names)

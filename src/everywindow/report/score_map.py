@@ -11,47 +11,15 @@ import torch
 
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict
+from everywindow.report.classes import class_index
+from everywindow.report.detection import Detection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from everywindow.report.detections import Detection
-
 Activation = Literal["softmax", "sigmoid", "none"]
 Reduction = Literal["mean_probability", "mean_score", "sum_score", "max"]
 PathLike = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The window in which a class responds most strongly.
-
-    Attributes:
-        klass: index of the class.
-        name: name of the class.
-        index: place of the window in the map, one per spatial axis.
-        start: first pixel of the window per axis, in the image as it was scanned.
-        exclusive_stop: first pixel behind the window per axis.
-        score: what the network put out there.
-        probability: the score by the map's activation.
-    """
-
-    klass: int
-    name: str
-    index: tuple[int, ...]
-    start: tuple[int, ...]
-    exclusive_stop: tuple[int, ...]
-    score: float
-    probability: float
-
-    @property
-    def centre(self) -> tuple[float, ...]:
-        """Middle of the window per axis, in pixels from the image's edge."""
-        return tuple((a + b) / 2 for a, b in zip(self.start, self.exclusive_stop, strict=True))
-
-    def original_box(self, scale: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Start and exclusive stop in pixels of the image before it was resized by ``scale``."""
-        return tuple(a / scale for a in self.start), tuple(b / scale for b in self.exclusive_stop)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,8 +32,9 @@ class ScoreMap:
             (negative where padding was asked for).
         window: extent of a window per axis, in pixels.
         stride: distance between neighbouring windows per axis, in pixels.
-        mode: how the scores were computed: ``"crops"`` or ``"fcn"``.
-        verdict: whether the scores equal those of the crops, and which layers are the reason if not.
+        mode: how the scores were asked for: ``"exact"``, ``"fcn"`` or ``"crops"``.
+        verdict: ``verdict.exact`` says whether the scores are proved to be those of the crops; if not,
+            ``verdict.reasons`` names the layers that are the reason.
         activation: what turns scores into probabilities: ``"softmax"`` over the classes, ``"sigmoid"``
             for each class by itself, ``"none"`` where the scores are to be taken as they are.
         classes: names of the classes, or None.
@@ -80,7 +49,7 @@ class ScoreMap:
     >>> m = ScoreMap(scores=torch.tensor([[0.0, 2.0], [1.0, 0.0]]), offsets=((0, 4),), window=(8,), stride=(4,),
     ...              mode="crops", verdict=Verdict(exact=True), classes=("noise", "beat"), image_size=(12,))
     >>> m.strongest("noise").start
-    (4,)
+    (4.0,)
     >>> m.image_scores("sum_score")
     tensor([0.7311, 0.2689])
     """
@@ -126,6 +95,8 @@ class ScoreMap:
                 f"{self.activation!r} is not known",
                 f"use one of {', '.join(get_args(Activation))}",
             )
+        if self.activation == "softmax" and len(self.scores) == 1:
+            raise InputError("activation", "the softmax over a single score is always 1", "use 'sigmoid' or 'none'")
 
     def __repr__(self) -> str:
         parts = {
@@ -154,20 +125,7 @@ class ScoreMap:
 
     def class_index(self, klass: int | str) -> int:
         """Index of a class given by name or by index (names first; digits are read as an index)."""
-        if isinstance(klass, str) and self.classes is not None and klass in self.classes:
-            return self.classes.index(klass)
-        try:
-            index = int(klass)
-        except ValueError:
-            names = "no names are known" if self.classes is None else f"it is none of {_few(self.classes)}"
-            raise InputError(f"class {klass!r}", names, "give a name of the classifier or an index") from None
-        if not 0 <= index < len(self.scores):
-            raise InputError(
-                f"class {klass!r}",
-                f"there are {len(self.scores)} classes",
-                f"give an index from 0 to {len(self.scores) - 1}",
-            )
-        return index
+        return class_index(klass, self.classes, len(self.scores))
 
     def probabilities(self) -> torch.Tensor:
         """The scores by the activation: ``[classes, *counts]``."""
@@ -208,8 +166,8 @@ class ScoreMap:
             return self.class_index(klass)
         return 1 if len(self.scores) == 2 else self.top(1)[0][0]
 
-    def strongest(self, klass: int | str | None = None) -> Peak:
-        """The window with the highest probability of a class (:meth:`shown_class` by default).
+    def strongest(self, klass: int | str | None = None) -> Detection:
+        """The window with the highest probability of a class (:meth:`shown_class` by default), as a box.
 
         Among probabilities that round to the same number the evidence decides: a class' score against
         all others.
@@ -217,11 +175,12 @@ class ScoreMap:
         k = self.shown_class(klass)
         flat = int(self.evidence(k).argmax())
         index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
-        start = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
-        stop = tuple(a + n for a, n in zip(start, self.window, strict=True))
+        first = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
+        start = tuple(a / self.scale for a in first)
+        stop = tuple((a + n) / self.scale for a, n in zip(first, self.window, strict=True))
         there = self.scores.flatten(1)[:, flat]
         probability = float(_activate(there, self.activation)[k])
-        return Peak(k, self.class_name(k), index, start, stop, float(there[k]), probability)
+        return Detection(k, self.class_name(k), start, stop, probability, float(there[k]), index=index)
 
     def evidence(self, klass: int) -> torch.Tensor:
         """A value that grows with the probability of a class and does not round to 0 or 1: ``[*counts]``."""
@@ -234,7 +193,7 @@ class ScoreMap:
 
         Args:
             klass: name or index of the class; :meth:`shown_class` by default.
-            threshold: least probability (by the map's activation).
+            threshold: least probability (by the map's activation), 0 to 1; without activation the least score.
             min_distance: pixels of the image as it was given, within which a peak is the strongest window; half a
                 window by default.
 
@@ -243,10 +202,10 @@ class ScoreMap:
         >>> [peak.centre for peak in m.peaks(0)]
         [(6.0,), (18.0,)]
         """
-        from everywindow.report.detections import checked_distance, peaks
+        from everywindow.report.detections import checked_distance, checked_threshold, peaks
 
-        distance = checked_distance(self, min_distance)
-        return peaks(self, self.shown_class(klass), threshold, distance).apart(distance)
+        distance, least = checked_distance(self, min_distance), checked_threshold(self, threshold)
+        return peaks(self, self.shown_class(klass), least, distance).apart(distance)
 
     def boxes(
         self, klass: int | str | None = None, threshold: float = 0.5, overlap: float = 0.3, average: bool = False
@@ -257,7 +216,7 @@ class ScoreMap:
 
         Args:
             klass: name or index of the class; :meth:`shown_class` by default.
-            threshold: least probability (by the map's activation).
+            threshold: least probability (by the map's activation), 0 to 1; without activation the least score.
             overlap: intersection over union up to which two boxes both stay.
             average: give the mean of the boxes that each one stands for, weighted with their probabilities.
 
@@ -266,9 +225,9 @@ class ScoreMap:
         >>> [(box.start, box.stop, box.windows) for box in m.boxes(0)]
         [((1.0,), (3.0,), 2), ((4.0,), (6.0,), 1)]
         """
-        from everywindow.report.detections import Candidates, checked_overlap
+        from everywindow.report.detections import Candidates, checked_overlap, checked_threshold
 
-        found = Candidates.of(self, self.shown_class(klass), threshold)
+        found = Candidates.of(self, self.shown_class(klass), checked_threshold(self, threshold))
         return found.merged(checked_overlap(overlap), average)
 
     def plot(self, image: Any = None, klass: int | str | None = None) -> Figure:
@@ -342,7 +301,3 @@ def _evidence(scores: torch.Tensor, klass: int, activation: Activation) -> torch
         return scores[klass]
     others = torch.cat([scores[:klass], scores[klass + 1 :]])
     return scores[klass] - others.logsumexp(0)
-
-
-def _few(names: tuple[str, ...], limit: int = 8) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")

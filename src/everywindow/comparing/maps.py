@@ -1,0 +1,96 @@
+"""From an image for a classifier to its score map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from everywindow.engines import Prepared, Run
+from everywindow.errors import InputError
+from everywindow.geometry import WindowGrid
+from everywindow.graph import Output, chosen, final_activation
+from everywindow.io import Image, read_image
+from everywindow.models import Classifier, warn_if_unknown
+from everywindow.report import ScoreMap
+
+
+def read_for(known: Classifier, image: Any, pad: int | Sequence[int] | None, scale: float | None) -> Image:
+    """An image as a classifier takes it.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    return read_image(
+        image,
+        channels=known.channels,
+        ndim=len(known.window),
+        mean=known.mean,
+        std=known.std,
+        scale=scale,
+        pad=pad,
+    )
+
+
+def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Output) -> ScoreMap:
+    """A finished scan as a map in pixels of the image.
+
+    Raises:
+        InputError: the classifier has other than as many names as there are scores.
+    """
+    offsets = zip(finished.grid.offsets, read.pad, strict=True)
+    return ScoreMap(
+        scores=finished.scores,
+        offsets=tuple(tuple(first - pad for first in axis) for axis, pad in offsets),
+        window=known.window,
+        stride=finished.grid.stride,
+        mode=finished.plan.mode,
+        verdict=finished.verdict,
+        activation=activation_of(known, prepared, finished.scores, output),
+        classes=checked_classes(known, prepared, finished.scores, output),
+        image_size=tuple(size - 2 * pad for size, pad in zip(read.size, read.pad, strict=True)),
+        plan=finished.plan,
+        scale=read.scale,
+        path=read.path,
+        seconds=finished.seconds,
+        picture=read.picture,
+    )
+
+
+def warn_of_pixels(known: Classifier, read: Image, stride: tuple[int, ...] | None) -> None:
+    """Say what may be wrong with the numbers, once it is seen that there will be some.
+
+    Raises:
+        InputError: the image is smaller than the window.
+    """
+    WindowGrid(read.size, known.window, stride or known.window)
+    if read.counted:
+        warn_if_unknown(known)
+
+
+def checked_classes(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> tuple[str, ...] | None:
+    """The names of the classes of scores ``[K, ...]``. They are of the first output; another one of other classes has
+    none.
+
+    Raises:
+        InputError: there are not as many as the first output has scores.
+    """
+    names = known.classes
+    if names is None or len(names) == len(scores):
+        return names
+    if _is_first(prepared, output):
+        raise InputError("classes", f"{len(names)} names for {len(scores)} scores", "give one name per class")
+    return None
+
+
+def _is_first(prepared: Prepared, output: Output) -> bool:
+    if output is None or prepared.network is None:
+        return output in (None, 0)
+    outputs = prepared.network.outputs
+    return chosen(outputs, output) is chosen(outputs)
+
+
+def activation_of(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
+    """What makes probabilities of scores ``[K, ...]``: as the classifier says, or as its network ends."""
+    return known.activation or final_activation(prepared.network, output, scores)

@@ -1,0 +1,25 @@
+"""Numbers and tables in words."""
+
+from __future__ import annotations
+
+
+def table(rows: list[tuple[str, ...]], left: int = 1) -> str:
+    """Rows of text as columns: the first ``left`` ones to the left, the others to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = (
+        [cell.ljust(w) if at < left else cell.rjust(w) for at, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        for row in rows
+    )
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)
+
+
+def quantity(count: int) -> str:
+    """A count with a decimal prefix.
+
+    >>> quantity(15_470_264_320)
+    '15.5 G'
+    """
+    for power, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= power:
+            return f"{count / power:.1f} {prefix}"
+    return str(count)
