@@ -178,8 +178,10 @@ def corner_beside(cell: Cell, axis: int, extent: int, rng: np.random.Generator) 
     return int(np.clip(cell.centre[axis] - near, 0, extent - REGION_PX))
 
 
-def run(data: Path, out: Path, seed: int = 0, epochs: int = 12, most: int = 1000) -> list[tuple[str, ew.Evaluation]]:
-    """Train, and evaluate; gives what was found, with a heading for each."""
+def run(
+    data: Path, out: Path, seed: int = 0, epochs: int = 6, most: int = 1000, strides: Sequence[int] = STRIDES
+) -> list[tuple[str, ew.Evaluation]]:
+    """Train, and evaluate; gives what was found, with headings. ``most`` photographs of each list are used."""
     started = time.perf_counter()
     clf = train(data, seed, epochs, most)
     print(f"trained in {time.perf_counter() - started:.0f} s")
@@ -191,7 +193,7 @@ def run(data: Path, out: Path, seed: int = 0, epochs: int = 12, most: int = 1000
             ew.evaluate(clf, photographs, ("exact", "fcn"), stride=stride, scales=(SCALE,), boxes=boxes,
                         reductions=("max",), out=out / f"photographs-{stride}"),
         )
-        for stride in STRIDES
+        for stride in strides
     ]  # fmt: skip
     single = write_cells(data, out / "cells", seed, most)
     return [*found, ("single cells, stride 4", ew.evaluate(clf, single, stride=4, scales=(SCALE,), out=out / "single"))]
