@@ -26,6 +26,26 @@ def by_module(rows: Sequence[LayerCost], depth: int) -> tuple[LayerCost, ...]:
     return tuple(_summed(name, group) for name, group in groups.items())
 
 
+def grouped(rows: Sequence[LayerCost], most: int) -> tuple[LayerCost, ...]:
+    """At most so many rows: the layers themselves, or sums over modules as deep as that allows.
+
+    Where even the outermost modules are more, neighbours go together.
+    """
+    found = tuple(rows)
+    depth = max((module_path(row.layer).count(".") for row in rows), default=0) + 1
+    while len(found) > most and depth:
+        found = by_module(rows, depth)
+        depth -= 1
+    together = -(-len(found) // most)
+    chunks = (found[at : at + together] for at in range(0, len(found), max(1, together)))
+    return tuple(_summed(_span(chunk), chunk) for chunk in chunks)
+
+
+def _span(group: Sequence[LayerCost]) -> str:
+    first, last = group[0].layer, group[-1].layer
+    return first if first == last else f"{first} to {last}"
+
+
 def module_path(layer: str) -> str:
     """The module that a layer's name tells of.
 
