@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from everywindow.convert import FullyConvolutional, Turned, converted, turned
-from everywindow.engines.prepare import Prepared, unproved
+from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.errors import ConversionError
 from everywindow.geometry import Reason, Verdict, WindowGrid
 from everywindow.graph import Network, output_nodes, records
@@ -41,10 +41,7 @@ def structure(prepared: Prepared, grid: WindowGrid) -> Structure:
     Raises:
         ConversionError: the network cannot be captured.
     """
-    network = prepared.network
-    if network is None:
-        name, why = prepared.why_not or ("network", "it cannot be captured")
-        raise ConversionError(name, why, "scan it: nothing is known of it before")
+    network = network_of(prepared)
     fcn, refusal = _conversion(network, grid)
     alone = unproved(prepared)
     program = program_for(network, grid.counts, grid.stride) if alone is None else None
