@@ -92,9 +92,7 @@ class Cost:
     def table(self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None) -> str:
         """The report as text; arguments and errors are those of :meth:`layers`."""
         rows = cost_rows(self.layers(sort, depth, only))
-        return "\n".join(
-            [table(rows, left=2), "", table([MODE_HEADER, *self._mode_rows()]), "", *self._lines()]
-        )
+        return "\n".join([table(rows, left=2), "", table([MODE_HEADER, *self._mode_rows()]), "", *self._lines()])
 
     def as_dict(
         self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None

@@ -30,7 +30,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
   margin: 1.25rem 0 0; }
 code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .86em;
   overflow-wrap: anywhere; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 1rem 1.5rem; margin: 1.4rem 0 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: 1rem 1.3rem; margin: 1.4rem 0 0; }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
@@ -56,9 +56,13 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .rows li { display: grid; grid-template-columns: 11rem 1fr 10.5rem; gap: 0 .9rem; align-items: center;
   padding: .22rem 0; border-bottom: 1px solid #eef0f2; }
 .rows .name { overflow-wrap: anywhere; line-height: 1.3; }
-.rows .value { text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; line-height: 1.3; }
-.rows svg, .bars svg { display: block; width: 100%; }
-.bars { display: grid; gap: 2px; }
+.rows .value { text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; line-height: 1.3; white-space: nowrap; }
+.rows svg { display: block; width: 100%; }
+.rows .kind { color: var(--soft); }
+.bars svg + svg, .bars svg:has(+ svg) { margin: 5px 0 6px; }
+.picture { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; margin: 1rem 0; }
+.picture > svg { flex: none; max-width: 100%; }
+.picture > .rows { flex: 1 1 24rem; margin: 0; min-width: 0; }
 @media (max-width: 40rem) {
   main { padding: 1.5rem .75rem 3rem; }
   section { padding: 1.1rem .9rem; }
@@ -85,7 +89,9 @@ def page(title: str, parts: Iterable[str]) -> str:
 def section(heading: str, *parts: str, kind: str = "", tone: str = "") -> str:
     """A part of the page under its heading; ``tone`` is the name of a colour."""
     look = (f' class="{kind}"' if kind else "") + (f' style="--tone: var(--{tone})"' if tone else "")
-    return "\n".join([f"<section{look}>", f"<h2>{escape(heading)}</h2>", *(part for part in parts if part), "</section>"])
+    return "\n".join(
+        [f"<section{look}>", f"<h2>{escape(heading)}</h2>", *(part for part in parts if part), "</section>"]
+    )
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -117,9 +123,7 @@ def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
 
 
 def _row(tag: str, cells: Sequence[str], left: int) -> str:
-    shown = (
-        f'<{tag}{"" if at < left else " class=number"}>{escape(cell)}</{tag}>' for at, cell in enumerate(cells)
-    )
+    shown = (f"<{tag}{'' if at < left else ' class=number'}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
     return f"<tr>{''.join(shown)}</tr>"
 
 
@@ -129,11 +133,11 @@ def legend(colours: Iterable[tuple[str, str]]) -> str:
     return f'<ul class="legend">{inside}</ul>'
 
 
-def bar_rows(rows: Iterable[tuple[str, str, Sequence[str]]]) -> str:
-    """A row for each name, bars (HTML), and values in lines beside them."""
+def bar_rows(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> str:
+    """A row for each name and its kind, bars (HTML), and values in lines beside them."""
     inside = "".join(
-        f'<li><span class="name">{escape(name)}</span><span class="bars">{bars}</span>'
+        f'<li><span class="name">{escape(name)} <span class="kind">{escape(kind)}</span></span><span class="bars">{bars}</span>'
         f'<span class="value">{"<br>".join(map(escape, values))}</span></li>'
-        for name, bars, values in rows
+        for name, kind, bars, values in rows
     )
     return f'<ul class="rows">{inside}</ul>'

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from math import sqrt
 
-TALLEST, WIDEST, LEAST = 96.0, 84.0, 4.0
+TALLEST, WIDEST, LEAST = 96.0, 84.0, 7.0
 """Of a block's front, in pixels."""
 
 SLANT = 0.34
@@ -33,7 +33,7 @@ def block(height: float, width: float, colour: str, title: str) -> str:
         f'{full_height + 2:.1f}" role="img"><title>{escape(title)}</title>'
         f'<g {fill} stroke="#fff" stroke-width="1" stroke-linejoin="round">'
         f'<rect x="0" y="{back:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>'
-        f'{top}{side}</g>'
+        f"{top}{side}</g>"
         f'<g fill="#fff" fill-opacity=".35">{top}</g><g fill="#000" fill-opacity=".16">{side}</g></svg>'
     )
 

@@ -44,9 +44,7 @@ SHARED = {
 }
 
 
-def story(
-    name: str, channels: int, classes: tuple[str, ...] | None, known: Structure, cost: Cost
-) -> Iterator[str]:
+def story(name: str, channels: int, classes: tuple[str, ...] | None, known: Structure, cost: Cost) -> Iterator[str]:
     """The sections, from the verdict to the price."""
     rows = grouped(cost.rows, MOST)
     yield _header(name, channels, classes, known, cost)
@@ -71,7 +69,7 @@ def _header(name: str, channels: int, classes: tuple[str, ...] | None, known: St
         ("channels", f"{channels:,}"),
         ("classes" if classes else "scores per window", scores),
         ("parameters", quantity(cost.params)),
-        ("of them in fully connected layers", f"{100 * cost.fc_share:.1f} %"),
+        ("of them fully connected", f"{100 * cost.fc_share:.1f} %"),
         ("mult-adds for one window", quantity(sum(row.macs for row in cost.rows))),
     ]
     named = f'<p class="soft">{escape(_listed(classes))}</p>' if classes else ""
@@ -130,15 +128,17 @@ def _layers(rows: Sequence[LayerCost], channels: int, cost: Cost) -> str:
     for (layer, kind, family), (count, lengths) in zip(names, maps, strict=True):
         shape = " × ".join([f"{count:,}", *map(str, lengths)])
         drawn = block(_size(lengths, cost.window), count / most, family, f"{layer}: {shape}")
-        blocks.append(
-            f"<li>{drawn}<b>{escape(layer)}</b><span>{escape(kind)}</span><span>{escape(shape)}</span></li>"
-        )
+        blocks.append(f"<li>{drawn}<b>{escape(layer)}</b><span>{escape(kind)}</span><span>{escape(shape)}</span></li>")
     families = [("input", "image"), *((name, text) for name, text in FAMILIES.items() if _has(rows, name))]
     return section(
         "Its layers, for one window",
         paragraph(
             "Each block is as high as its map of values and as wide as the map has channels."
-            + ("" if len(rows) == len(cost.rows) else " Layers are summed up by modules; a block is the last one's map."),
+            + (
+                ""
+                if len(rows) == len(cost.rows)
+                else " Layers are summed up by modules; a block is the last one's map."
+            ),
             "soft",
         ),
         legend(families),
@@ -179,7 +179,9 @@ def _conversion(known: Structure) -> str:
         return section(
             "What each layer turns into",
             paragraph(ended),
-            folded("all layers as they are", columns([("layer", "is"), *((t.layer, t.before) for t in known.layers)], 2)),
+            folded(
+                "all layers as they are", columns([("layer", "is"), *((t.layer, t.before) for t in known.layers)], 2)
+            ),
         )
     changed = [layer for layer in known.layers if layer.changed]
     return section(
@@ -202,10 +204,10 @@ def _turned(layers: Sequence[Turned]) -> str:
 
 def _receptive_field(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
     field = known.receptive_field
-    seen = [(row.layer, row.receptive_field) for row in rows]
-    seen += [("a score of the one pass", field)] if field is not None else []
+    seen = [(row.layer, row.kind, row.receptive_field) for row in rows]
+    seen += [("score", "of one pass", field)] if field is not None else []
     window = max(cost.window)
-    most = max([window, *(max(sees) for _, sees in seen)])
+    most = max([window, *(max(sees) for *_, sees in seen)])
 
     def drawn(sees: Sequence[int]) -> str:
         inside = min(max(sees), window)
@@ -226,7 +228,7 @@ def _receptive_field(rows: Sequence[LayerCost], known: Structure, cost: Cost) ->
             "soft",
         ),
         legend([("exact", "inside the window"), *([("edge", "beyond the window")] if beyond else [])]),
-        bar_rows([(layer, drawn(sees), [f"{times(tuple(sees))} px"]) for layer, sees in seen]),
+        bar_rows([(layer, kind, drawn(sees), [f"{times(tuple(sees))} px"]) for layer, kind, sees in seen]),
     )
 
 
@@ -236,7 +238,7 @@ def _sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
     if known.alone:
         ended = f"Windows cannot share anything, not even a batch: {known.alone}."
     elif known.ends is not None:
-        ended = f"Sharing ends at {known.ends.layer}: {known.ends.why}. From there on each window is computed by itself."
+        ended = f"Sharing ends at {known.ends.layer}: {known.ends.why}. What follows is computed for each window."
     else:
         ended = "Sharing does not end: every layer is shared, up to the scores."
     padded = any(reach not in (None, (0, 0)) for row in cost.rows for reach in row.reach)
@@ -250,7 +252,7 @@ def _sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
         paragraph(ended),
         bullets(lines),
         legend([("edge", "depends on padding"), ("inside", "can be shared"), ("crops", "one value per window")]),
-        bar_rows([(row.layer, _reached(row, cost.window), [_reach(row), row.how]) for row in rows]),
+        bar_rows([(row.layer, row.kind, _reached(row, cost.window), [_reach(row), row.how]) for row in rows]),
     )
 
 
@@ -290,7 +292,12 @@ def _work(rows: Sequence[LayerCost], cost: Cost) -> str:
         legend([(mode, MODES[mode]) for mode in totals]),
         bar_rows(
             [
-                (row.layer, drawn(row), [f"{mode} {quantity(row.image_macs.get(mode, 0))}" for mode in totals])
+                (
+                    row.layer,
+                    row.kind,
+                    drawn(row),
+                    [f"{mode} {quantity(row.image_macs.get(mode, 0))}" for mode in totals],
+                )
                 for row in worked
             ]
         ),
@@ -307,7 +314,12 @@ def _image(cost: Cost) -> str:
     most = max(cost.macs.values())
     drawn = bar_rows(
         [
-            (MODES[mode], bar([(macs / max(1, most), mode)], height=14), [f"{quantity(macs)} mult-adds", _less(cost, mode)])
+            (
+                mode,
+                "",
+                bar([(macs / max(1, most), mode)], height=14),
+                [f"{quantity(macs)} mult-adds", _less(cost, mode)],
+            )
             for mode, macs in cost.macs.items()
         ]
     )
@@ -322,8 +334,7 @@ def _image(cost: Cost) -> str:
     return section(
         f"An image of {times(cost.image_size)} px",
         paragraph(f"{cost.windows:,} windows of {times(cost.window)} px, one every {times(cost.stride)} px."),
-        windows_on_image(cost.image_size, cost.window, cost.stride),
-        drawn,
+        f'<div class="picture">{windows_on_image(cost.image_size, cost.window, cost.stride)}{drawn}</div>',
         columns(table),
         *map(paragraph, notes),
         (paragraph("What would cost less:") + bullets(map(str, cost.advice))) if cost.advice else "",
@@ -332,7 +343,7 @@ def _image(cost: Cost) -> str:
 
 def _less(cost: Cost, mode: str) -> str:
     macs = cost.macs[mode]
-    return "" if mode == "crops" or not macs else f"{cost.macs['crops'] / macs:,.1f} times fewer than crops"
+    return "" if mode == "crops" or not macs else f"{cost.macs['crops'] / macs:,.1f} times fewer"
 
 
 def _modes(cost: Cost) -> Iterator[tuple[str, ...]]:
