@@ -138,7 +138,7 @@ _OWN: dict[str, Callable[[Weights, fx.Node], str]] = {
 
 def _layer(name: str, features: tuple[int, ...], known: Mapping[str, Any]) -> str:
     """``Conv2d(3, 6, kernel_size=(5, 5))``, with the settings that say something."""
-    settings = {key: known[key] for key in ("kernel_size", *NEUTRAL) if known.get(key)}
+    settings = {key: known[key] for key in ("kernel_size", "output_size", *NEUTRAL) if known.get(key)}
     words = [
         f"{key}={_plain(value)}"
         for key, value in settings.items()

@@ -29,7 +29,11 @@ class Turned(NamedTuple):
 def turned(network: Network, fcn: FullyConvolutional | None) -> tuple[Turned, ...]:
     """The layers of a network in the order of computing, and what each is in its conversion (None: it has none)."""
     before = _by_layer(shown_calls(network.state, network.graph, None))
-    after = {} if fcn is None else _by_layer(shown_calls(fcn, fcn.graph, len(network.window)))
+    if fcn is None:
+        return tuple(Turned(layer, words, "") for layer, words in before.items())
+    after = _by_layer(shown_calls(fcn, fcn.graph, len(network.window)))
+    kept = {str(node.meta.get("layer")) for node in fcn.graph.nodes if node.op == "call_module"}
+    before |= {layer: after[layer] for layer in kept & before.keys() & after.keys()}  # the very same module
     return tuple(Turned(layer, words, after.get(layer, "")) for layer, words in before.items())
 
 

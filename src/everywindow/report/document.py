@@ -30,7 +30,8 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
   margin: 1.25rem 0 0; }
 code, .mono { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .86em;
   overflow-wrap: anywhere; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: 1rem 1.3rem; margin: 1.4rem 0 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.2rem, 1fr)); gap: 1rem 1.3rem;
+  margin: 1.4rem 0 0; }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums;
   overflow-wrap: anywhere; }
@@ -56,7 +57,8 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .rows li { display: grid; grid-template-columns: 11rem 1fr 10.5rem; gap: 0 .9rem; align-items: center;
   padding: .22rem 0; border-bottom: 1px solid #eef0f2; }
 .rows .name { overflow-wrap: anywhere; line-height: 1.3; }
-.rows .value { text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; line-height: 1.3; white-space: nowrap; }
+.rows .value { text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; line-height: 1.3;
+  white-space: nowrap; }
 .rows svg { display: block; width: 100%; }
 .rows .kind { color: var(--soft); }
 .bars svg + svg, .bars svg:has(+ svg) { margin: 5px 0 6px; }
@@ -66,7 +68,8 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 @media (max-width: 40rem) {
   main { padding: 1.5rem .75rem 3rem; }
   section { padding: 1.1rem .9rem; }
-  .rows li { grid-template-columns: 1fr auto; grid-template-areas: "name value" "bars bars"; padding: .4rem 0; gap: .2rem .6rem; }
+  .rows li { grid-template-columns: 1fr auto; grid-template-areas: "name value" "bars bars"; padding: .4rem 0;
+    gap: .2rem .6rem; }
   .rows .name { grid-area: name; } .rows .value { grid-area: value; } .rows .bars { grid-area: bars; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
@@ -135,9 +138,14 @@ def legend(colours: Iterable[tuple[str, str]]) -> str:
 
 def bar_rows(rows: Iterable[tuple[str, str, str, Sequence[str]]]) -> str:
     """A row for each name and its kind, bars (HTML), and values in lines beside them."""
-    inside = "".join(
-        f'<li><span class="name">{escape(name)} <span class="kind">{escape(kind)}</span></span><span class="bars">{bars}</span>'
-        f'<span class="value">{"<br>".join(map(escape, values))}</span></li>'
-        for name, kind, bars, values in rows
-    )
-    return f'<ul class="rows">{inside}</ul>'
+    lines = []
+    for name, kind, bars, values in rows:
+        named = f'<span class="name">{breakable(name)} <span class="kind">{escape(kind)}</span></span>'
+        value = f'<span class="value">{"<br>".join(map(escape, values))}</span>'
+        lines.append(f'<li>{named}<span class="bars">{bars}</span>{value}</li>')
+    return f'<ul class="rows">{"".join(lines)}</ul>'
+
+
+def breakable(name: str) -> str:
+    """A name that goes to the next line between its parts, where it must."""
+    return escape(name).replace(".", ".<wbr>").replace("_", "_<wbr>")

@@ -12,6 +12,7 @@ from everywindow.geometry import times
 from everywindow.report.cost import Cost, cost_rows
 from everywindow.report.document import (
     bar_rows,
+    breakable,
     bullets,
     columns,
     facts,
@@ -30,7 +31,7 @@ MOST = 40
 NAMED = 3
 """Reasons that are read at once; the others are there on demand."""
 
-FAMILIES = {"conv": "convolution", "fc": "fully connected", "pool": "pooling", "other": "other, or several kinds"}
+FAMILIES = {"conv": "convolution", "fc": "fully connected", "pool": "pooling", "other": "other"}
 MODES = {
     "crops": "crops: each window by itself",
     "fcn": "fcn: the converted network in one pass",
@@ -38,8 +39,8 @@ MODES = {
 }
 SHARED = {
     "shared": "once for all windows",
-    "strips": "inside once, borders for each row and column of windows",
-    "per window": "for each window",
+    "strips": "the inside once, borders for each row and column of windows",
+    "per window": "for each by itself",
     "mixed": "some each way",
 }
 
@@ -123,12 +124,15 @@ def _verdict(known: Structure) -> str:
 def _layers(rows: Sequence[LayerCost], channels: int, cost: Cost) -> str:
     maps = [(channels, cost.window), *(_map(row, cost.window) for row in rows)]
     most = max(count for count, _ in maps)
-    names = [("image", "the window", "input"), *((row.layer, row.kind, row.family) for row in rows)]
+    names = [("image", "the window", "input", (channels, *cost.window))]
+    names += [(row.layer, row.kind, row.family, row.shape) for row in rows]
     blocks = []
-    for (layer, kind, family), (count, lengths) in zip(names, maps, strict=True):
-        shape = " × ".join([f"{count:,}", *map(str, lengths)])
+    for (layer, kind, family, sizes), (count, lengths) in zip(names, maps, strict=True):
+        shape = " × ".join(f"{size:,}" for size in sizes)
         drawn = block(_size(lengths, cost.window), count / most, family, f"{layer}: {shape}")
-        blocks.append(f"<li>{drawn}<b>{escape(layer)}</b><span>{escape(kind)}</span><span>{escape(shape)}</span></li>")
+        blocks.append(
+            f"<li>{drawn}<b>{breakable(layer)}</b><span>{breakable(kind)}</span><span>{escape(shape)}</span></li>"
+        )
     families = [("input", "image"), *((name, text) for name, text in FAMILIES.items() if _has(rows, name))]
     return section(
         "Its layers, for one window",
@@ -137,7 +141,7 @@ def _layers(rows: Sequence[LayerCost], channels: int, cost: Cost) -> str:
             + (
                 ""
                 if len(rows) == len(cost.rows)
-                else " Layers are summed up by modules; a block is the last one's map."
+                else " Layers are summed up by modules: a block is the last one's map, in the colour of what multiplies most."
             ),
             "soft",
         ),
@@ -152,13 +156,14 @@ def _has(rows: Sequence[LayerCost], family: str) -> bool:
 
 
 def _map(row: LayerCost, window: Sequence[int]) -> tuple[int, tuple[int, ...]]:
-    """Channels and lengths of a layer's output; of one value per window without lengths.
+    """Channels and lengths of a layer's output; of a vector no lengths, of rows of features those of a square of them.
 
     Channels stand first or last: there, where the lengths are then nearer to the window's over the stride so far.
     """
     axes = len(window)
     if len(row.shape) != axes + 1 or any(reach is None for reach in row.reach):
-        return prod(row.shape), ()
+        side = round(prod(row.shape[:-1]) ** (1 / axes))
+        return row.shape[-1], (side,) * axes if side > 1 else ()
     expected = [size / step for size, step in zip(window, row.network_stride, strict=True)]
 
     def off(lengths: Sequence[int]) -> float:
@@ -175,7 +180,7 @@ def _size(lengths: Sequence[int], window: Sequence[int]) -> float:
 
 def _conversion(known: Structure) -> str:
     if known.refusal is not None:
-        ended = f"It has none: {known.refusal.layer} has no counterpart ({known.refusal.why})."
+        ended = f"Into nothing else: there is no conversion, because of {known.refusal.layer} ({known.refusal.why})."
         return section(
             "What each layer turns into",
             paragraph(ended),
@@ -234,7 +239,11 @@ def _receptive_field(rows: Sequence[LayerCost], known: Structure, cost: Cost) ->
 
 def _sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
     counts = {how: sum(row.how == how for row in cost.rows) for how in SHARED}
-    lines = [f"{count:,} {'layer' if count == 1 else 'layers'} {SHARED[how]}" for how, count in counts.items() if count]
+    lines = [
+        f"{count:,} {'layer' if count == 1 else 'layers'} {how}: {SHARED[how]}"
+        for how, count in counts.items()
+        if count
+    ]
     if known.alone:
         ended = f"Windows cannot share anything, not even a batch: {known.alone}."
     elif known.ends is not None:
@@ -251,8 +260,10 @@ def _sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
         ),
         paragraph(ended),
         bullets(lines),
-        legend([("edge", "depends on padding"), ("inside", "can be shared"), ("crops", "one value per window")]),
-        bar_rows([(row.layer, row.kind, _reached(row, cost.window), [_reach(row), row.how]) for row in rows]),
+        legend(
+            [("edge", "depends on padding"), ("inside", "can be shared"), ("crops", "belongs to one window as a whole")]
+        ),
+        bar_rows([(row.layer, row.kind, _reached(row, cost.window), [*_reach(row), row.how]) for row in rows]),
     )
 
 
@@ -266,11 +277,11 @@ def _reached(row: LayerCost, window: Sequence[int]) -> str:
     return bar([(head, "edge"), (1 - head - tail, "inside"), (tail, "edge")])
 
 
-def _reach(row: LayerCost) -> str:
+def _reach(row: LayerCost) -> list[str]:
     reach = row.reach[0]
     if reach is None:
-        return "one value"
-    return f"{reach[0]} + {reach[1]} at the ends" if any(reach) else "no padding"
+        return []
+    return [f"{reach[0]} + {reach[1]} at the ends" if any(reach) else "no padding"]
 
 
 def _work(rows: Sequence[LayerCost], cost: Cost) -> str:
