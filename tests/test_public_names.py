@@ -10,8 +10,8 @@ import pytest
 import everywindow as ew
 
 NAMES = {
-    *("Classifier", "Comparison", "Cost", "DenseInferer", "Detection", "FullyConvolutional", "Pyramid", "ScoreMap"),
-    *("compare", "convolutionalize", "cost", "load", "pyramid", "scan"),
+    *("Classifier", "Comparison", "Cost", "DenseInferer", "Detection", "Explanation", "FullyConvolutional", "Pyramid"),
+    *("ScoreMap", "compare", "convolutionalize", "cost", "explain", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -24,6 +24,7 @@ PARAMETERS = {
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
     "cost": "classifier image_size window stride",
+    "explain": "classifier image_size stride window",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
@@ -32,6 +33,7 @@ ATTRIBUTES = {
     "Classifier": "save",
     "ScoreMap": "probabilities image_scores peaks boxes plot save load",
     "Pyramid": "peaks boxes",
+    "Explanation": "html save as_dict",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
 }

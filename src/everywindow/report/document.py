@@ -60,8 +60,9 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .rows .value { text-align: right; color: var(--soft); font-variant-numeric: tabular-nums; line-height: 1.3;
   white-space: nowrap; }
 .rows svg { display: block; width: 100%; }
+.bars { display: grid; }
 .rows .kind { color: var(--soft); }
-.bars svg + svg, .bars svg:has(+ svg) { margin: 5px 0 6px; }
+.bars svg + svg, .bars svg:has(+ svg) { margin: 5px 0; }
 .picture { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; margin: 1rem 0; }
 .picture > svg { flex: none; max-width: 100%; }
 .picture > .rows { flex: 1 1 24rem; margin: 0; min-width: 0; }
@@ -70,6 +71,9 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
   section { padding: 1.1rem .9rem; }
   .rows li { grid-template-columns: 1fr auto; grid-template-areas: "name value" "bars bars"; padding: .4rem 0;
     gap: .2rem .6rem; }
+  .stacked thead { display: none; } .stacked tr, .stacked td { display: block; border: 0; padding: .1rem 0; }
+  .stacked tr { border-bottom: 1px solid var(--line); padding: .4rem 0; } .stacked td:first-child { font-weight: 600; }
+  .stacked td:nth-child(n + 3)::before { content: "→ "; }
   .rows .name { grid-area: name; } .rows .value { grid-area: value; } .rows .bars { grid-area: bars; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
@@ -118,11 +122,15 @@ def facts(named: Iterable[tuple[str, str]]) -> str:
     return f'<dl class="facts">{inside}</dl>'
 
 
-def columns(rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table with its header; beyond the first ``left`` columns stand numbers. Wide ones scroll by themselves."""
+def columns(rows: Sequence[Sequence[str]], left: int = 1, kind: str = "") -> str:
+    """A table with its header; beyond the first ``left`` columns stand numbers.
+
+    Wide ones scroll by themselves; of kind ``"stacked"`` cells stand below one another on a narrow screen.
+    """
     head, *body = rows
     lines = [_row("th", head, left), *(_row("td", row, left) for row in body)]
-    return f'<div class="scroll"><table><thead>{lines[0]}</thead><tbody>{"".join(lines[1:])}</tbody></table></div>'
+    inside = f"<thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody>"
+    return f'<div class="scroll"><table{f" class={kind}" if kind else ""}>{inside}</table></div>'
 
 
 def _row(tag: str, cells: Sequence[str], left: int) -> str:
