@@ -154,8 +154,8 @@ def test_page_needs_nothing_else(told: ew.Explanation) -> None:
 
 def test_long_networks_stay_readable() -> None:
     deep = nn.Sequential(*[nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(5)]) for _ in range(9)])
-    flat = nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(90)], nn.Flatten())
-    for net, blocks in ((nn.Sequential(deep, nn.Flatten()), 9), (flat, 30)):
+    flat = nn.Sequential(*[nn.Conv2d(3, 3, 1) for _ in range(42)], nn.Flatten())
+    for net, blocks in ((nn.Sequential(deep, nn.Flatten()), 9), (flat, 21)):
         page = ew.explain(net, 12, window=4).html()
         assert page.partition('class="blocks"')[2].partition("</ul>")[0].count("<li>") == blocks + 1
 

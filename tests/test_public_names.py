@@ -23,7 +23,7 @@ PARAMETERS = {
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
-    "cost": "classifier image_size window stride",
+    "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",

@@ -7,7 +7,7 @@ from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers
 from everywindow.engines.scan import MODES, Run, check_mode, run
-from everywindow.engines.structure import Structure, Turned, structure
+from everywindow.engines.structure import Structure, structure
 
 __all__ = [
     "MODES",
@@ -17,7 +17,6 @@ __all__ = [
     "Prepared",
     "Run",
     "Structure",
-    "Turned",
     "advice",
     "check_mode",
     "default_stride",

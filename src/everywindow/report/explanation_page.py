@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from everywindow.engines import Structure, Turned
+from everywindow.convert import Turned
+from everywindow.engines import Structure
 from everywindow.geometry import times
 from everywindow.report.cost import Cost
 from everywindow.report.document import bar_rows, bullets, columns, facts, folded, paragraph, section
