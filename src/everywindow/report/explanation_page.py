@@ -159,8 +159,10 @@ def _image(cost: Cost) -> str:
 
 
 def _less(cost: Cost, mode: str) -> str:
-    macs = cost.macs[mode]
-    return "" if mode == "crops" or not macs else f"{cost.macs['crops'] / macs:,.1f} times fewer"
+    gain = cost.macs["crops"] / max(1, cost.macs[mode])
+    if mode == "crops" or f"{gain:.1f}" == "1.0":
+        return ""
+    return f"{gain:,.1f} times fewer" if gain > 1 else f"{1 / gain:,.1f} times as many"
 
 
 def _modes(cost: Cost) -> Iterator[tuple[str, ...]]:
