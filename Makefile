@@ -3,7 +3,9 @@
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
+# make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
 # make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
+# make counts   mult-adds of torchvision's networks against torch's own counter
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
 # make clean    remove the environment and what was built
 #
@@ -21,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench zoo laws clean
+.PHONY: demo example test check format bench predictions zoo counts laws clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
@@ -48,6 +50,12 @@ bench: $(VENV)/test.stamp
 
 zoo: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --workers $(WORKERS) --threads 1 --out docs/zoo.md --readme README.md $(ZOO)
+
+counts: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.counts
+
+predictions: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.predictions --out docs/benchmarks.md
 
 laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md

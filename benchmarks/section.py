@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-LAWS = "make laws"
-"""The part that is written by that command."""
+LAWS, PREDICTIONS = "make laws", "make predictions"
+"""The parts that are written by these commands."""
 
 
 def _marks(name: str) -> tuple[str, str]:
@@ -34,8 +34,8 @@ def with_section(page: str, text: str, name: str = LAWS) -> str:
     return page.replace(old, section) if old else f"{page.rstrip()}\n\n{section}"
 
 
-def write_keeping_section(path: Path, page: str) -> None:
+def write_keeping_section(path: Path, page: str, name: str = LAWS) -> None:
     """Write a page, with the marked part of the one that it replaces."""
-    old = section_of(path.read_text()) if path.exists() else ""
+    old = section_of(path.read_text(encoding="utf-8"), name) if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{page.rstrip()}\n\n{old}" if old else page)
+    path.write_text(f"{page.rstrip()}\n\n{old}" if old else page, encoding="utf-8")

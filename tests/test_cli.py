@@ -18,6 +18,7 @@ from torch import nn
 import everywindow as ew
 from everywindow import api
 from everywindow.cli import main
+from everywindow.engines.rates import rates_for
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +175,58 @@ def test_compare_prints_the_table(command: Any, padded: str, photo: str) -> None
 
 def test_cost_counts_before_running(command: Any, bundle: str) -> None:
     ran = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1)
-    assert "mult-adds for 1,836 windows" in ran.out
+    assert ran.code == 0
+    assert "1,836 windows of 7×7 px at stride 1×1 on 40×60 px" in ran.out
     record = command("cost", "--model", bundle, "--image-size", "40,60", "--stride", 1, "--json").json
     assert record["macs"]["crops"] == 1836 * (25 * 2 * 9 + 100)
     assert record["windows"] == 1836
+    assert all(mode["seconds"] > 0 for mode in record["modes"])
+
+
+def test_cost_measures_the_device_once_and_says_so(
+    command: Any, bundle: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EVERYWINDOW_CACHE", str(tmp_path))
+    asked = ("cost", "--model", bundle, "--image-size", 40)
+    without = command(*asked, "--no-predict")
+    assert without.err == ""
+    assert "--predict does that once" in without.out
+    monkeypatch.setattr("everywindow.engines.rates.calibrated", lambda *_: FIGURES)
+    monkeypatch.setattr("everywindow.engines.rates.probed", lambda *_: {})
+    rates_for.cache_clear()
+    try:
+        first, second = command(*asked), command(*asked)
+    finally:
+        rates_for.cache_clear()
+    assert "measuring how fast this device is" in first.err
+    assert second.err == ""
+    assert first.out == second.out
+
+
+FIGURES = {
+    **{kind: {"1": {"1": 1e9}} for kind in ("conv", "filtered", "depthwise", "product")},
+    **dict.fromkeys(("moved", "near", "gathered"), 1000000000.0),
+    "calls": 1e5,
+}
+
+
+def test_cost_sorts_sums_selects_and_writes(command: Any, bundle: str, tmp_path: Path) -> None:
+    out = tmp_path / "layers.csv"
+    asked = ("cost", "--model", bundle, "--image-size", 40, "--no-predict")
+    ran = command(*asked, "--sort", "params", "--only", "conv,fc", "--csv", out, "--json")
+    assert [row["family"] for row in ran.json["rows"]] == ["fc", "conv"]
+    assert len(out.read_text().splitlines()) == 3
+    assert command(*asked, "--depth", 1, "--json").json["params"] == ran.json["params"]
+    for options, said in (
+        (("--only", "rnn"), "'rnn' is none of conv, fc, pool, other"),
+        (("--depth", 0), "--depth: 0 is no number of 1 or more"),
+        (("--csv", tmp_path), "is a folder"),
+        (("--csv", Path(bundle) / "config.json"), "give --csv a place outside of it"),
+    ):
+        refused = command(*asked, *options)
+        assert refused.code != 0
+        assert said in refused.err
+        assert len(refused.err.splitlines()) == 1
 
 
 def test_convert_writes_a_network_for_every_size(command: Any, bundle: str, tmp_path: Path) -> None:

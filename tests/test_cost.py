@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -331,14 +332,15 @@ def published(shared_data: Path) -> list[list[str]]:
 
 
 def vgg_names(net: nn.Module) -> dict[str, str]:
-    """Our names for the table's end points: the block, and the convolution in it."""
-    block, convolution, found = 1, 0, {}
+    """Our names for the table's end points: the block, and the convolution in it or in all (AlexNet)."""
+    block, convolution, every, found = 1, 0, 0, {}
     for index, layer in enumerate(net.features):  # type: ignore[arg-type]
         if isinstance(layer, nn.Conv2d):
-            convolution += 1
+            convolution, every = convolution + 1, every + 1
+            found[f"conv{every}"] = f"features.{index}"
             found[f"conv{block}/conv{block}_{convolution}"] = f"features.{index}"
         elif isinstance(layer, nn.MaxPool2d):
-            found[f"pool{block}"] = f"features.{index}"
+            found[f"pool{block}"] = found[f"pool{every}"] = f"features.{index}"
             block, convolution = block + 1, 0
     return found
 
@@ -349,24 +351,125 @@ def inception_names(net: nn.Module) -> dict[str, str]:
     return names | {"MaxPool_3a_3x3": "maxpool1", "MaxPool_5a_3x3": "maxpool2"}
 
 
-@pytest.mark.parametrize("name", ["vgg11", "vgg16", "inception_v3"])
-def test_receptive_fields_strides_and_paddings_are_those_published(name: str, published: list[list[str]]) -> None:
+def compare_with(published: list[list[str]], table: str, net: nn.Module, window: int, names: dict[str, str]) -> int:
+    """Compare each end point of a network in the table with the last of our rows of that name; how many there are."""
+    rows = ew.cost(net.eval(), window, window=window, predict=False, advise=False).rows
+    lines = [line for line in published if line[0] == table]
+    for _, _, end_point, _, field, stride, padding in lines:
+        name = names[end_point.removeprefix(f"{table}/")]
+        ours = [one for one in rows if name in (one.layer, one.layer.rpartition(" (in ")[2].rstrip(")"))][-1]
+        assert ours.receptive_field == (int(field),) * 2, end_point
+        assert ours.network_stride == (int(stride),) * 2, end_point
+        assert padding == "None" or ours.padding == (int(padding),) * 2, end_point
+    return len(lines)
+
+
+@pytest.mark.parametrize(("name", "table"), [("vgg11", "vgg_a"), ("vgg16", "vgg_16")])
+def test_vgg_sees_what_is_published(name: str, table: str, published: list[list[str]]) -> None:
     from torchvision import models
 
-    table = {"vgg11": "vgg_a", "vgg16": "vgg_16", "inception_v3": "inception_v3"}[name]
-    net = models.get_model(name, **({"init_weights": False} if name == "inception_v3" else {})).eval()
-    window = 299 if name == "inception_v3" else 64
-    rows = ew.cost(net, window, window=window, predict=False, advise=False).rows
-    names = inception_names(net) if name == "inception_v3" else vgg_names(net)
-    compared = 0
-    for cnn, _, end_point, _, field, stride, padding in published:
-        if cnn == table:
-            short = end_point.removeprefix(f"{table}/")
-            ours = [one for one in rows if names[short] in (one.layer, one.layer.rpartition(" (in ")[2].rstrip(")"))][
-                -1
-            ]
-            assert ours.receptive_field == (int(field),) * 2, end_point
-            assert ours.network_stride == (int(stride),) * 2, end_point
-            assert ours.padding == (int(padding),) * 2, end_point
-            compared += 1
-    assert compared >= 10
+    net = models.get_model(name, init_weights=False)
+    assert compare_with(published, table, net, 64, vgg_names(net)) == 13
+
+
+def test_branches_of_inception_see_what_is_published(published: list[list[str]]) -> None:
+    from torchvision import models
+
+    net = models.inception_v3(init_weights=False)
+    assert compare_with(published, "inception_v3", net, 299, inception_names(net)) == 18
+
+
+def test_alexnet_sees_what_is_published_for_one_without_padding_in_front(published: list[list[str]]) -> None:
+    """torchvision's first convolution pads by 2, the published network's does not."""
+    from torchvision import models
+
+    net = models.alexnet()
+    net.features[0].padding = (0, 0)
+    assert compare_with(published, "alexnet_v2", net, 224, vgg_names(net)) == 7
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101"])
+def test_resnets_see_what_is_published_for_strides_in_the_last_units(name: str, published: list[list[str]]) -> None:
+    """torchvision has them in the first unit of the next block."""
+    from torchvision import models
+
+    net = models.get_model(name)
+    blocks = [net.layer1, net.layer2, net.layer3, net.layer4]
+    for before, after in itertools.pairwise(blocks):
+        before[-1].conv2.stride, before[-1].downsample = (2, 2), nn.MaxPool2d(1, 2)
+        after[0].conv2.stride = after[0].downsample[0].stride = (1, 1)
+    names = {f"block{at}": f"layer{at}.{len(block) - 1}" for at, block in enumerate(blocks, start=1)}
+    assert compare_with(published, name.replace("resnet", "resnet_v1_"), net, 64, names) == 4
+
+
+class Products(nn.Module):
+    """Products of computed values, in every form that is counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Parameter(torch.randn(5, 6)), nn.Parameter(torch.randn(4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(2)  # [N, 2, 36]
+        q = x.unflatten(2, (6, 6)).flatten(0, 1).unflatten(0, (-1, 2))  # [N, 2, 6, 6]
+        a = nn.functional.scaled_dot_product_attention(q, q[..., :4, :], q[..., :4, :3])  # [N, 2, 6, 3]
+        b = self.left @ q @ q[..., :4]  # [N, 2, 5, 4]
+        c = torch.einsum("nchk,km->nchm", b, self.right)  # [N, 2, 5, 3]
+        d = torch.bmm(a.flatten(1, 2), c[:, 0, :3].contiguous())  # [N, 12, 3]
+        return torch.cat([d.flatten(1), torch.addmm(x.new_zeros(3), x[:, 0, :4], self.right)], 1)
+
+
+def test_products_of_any_form_are_counted() -> None:
+    net = Products().eval()
+    cost = ew.cost(ew.Classifier(net, window=6, channels=2), 6, predict=False, advise=False)
+    with torch.no_grad():
+        assert cost.macs["crops"] == counted(lambda: net.to("meta")(torch.zeros(1, 2, 6, 6, device="meta")))
+    assert cost.params == 5 * 6 + 4 * 3
+
+
+@pytest.mark.parametrize(
+    ("equation", "weights"),
+    [
+        ("nchw,cd->nd", [(2, 5)]),
+        ("nc...,cd->nd...", [(2, 5)]),
+        ("...w,wd->...d", [(6, 5)]),
+        ("nc...,cd...->nd", [(2, 5, 6, 6)]),
+        ("dc,nchw->ndhw", [(5, 2)]),
+        ("nchw,cd,wk->ndhk", [(2, 5), (6, 3)]),
+        ("nchw,dw", [(5, 6)]),
+        ("ch,hd,nchw->ndw", [(2, 6), (6, 5)]),
+    ],
+)
+def test_einsum_counts_by_its_letters(equation: str, weights: list[tuple[int, ...]]) -> None:
+    class Letters(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList(torch.randn(shape) for shape in weights)
+
+        def forward(self, x: Tensor) -> Tensor:
+            ordered = [*self.weights, x] if equation.startswith(("dc", "ch")) else [x, *self.weights]
+            made = torch.einsum(equation, *ordered)
+            return made.movedim(3, 0).flatten(1) if "->" not in equation else made.flatten(1)
+
+    net = Letters().eval()
+    cost = ew.cost(ew.Classifier(net, window=6, channels=2), 6, predict=False, advise=False)
+    with torch.no_grad():
+        once = counted(lambda: net.to("meta")(torch.zeros(1, 2, 6, 6, device="meta")))
+        twice = counted(lambda: net(torch.zeros(2, 2, 6, 6, device="meta")))
+    assert cost.macs["crops"] == twice - once
+
+
+def test_advice_says_nothing_of_networks_that_multiply_nothing() -> None:
+    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert ew.cost(ew.Classifier(net, window=8, channels=2), 24, stride=4, predict=False).advice == ()
+
+
+def test_strides_that_are_named_are_near() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    cost = ew.cost(ew.Classifier(net, window=16, channels=2), (48, 60), stride=(3, 7), predict=False)
+    named = [each for each in cost.advice if each.what == "stride"]
+    assert named
+    for each in named:
+        assert 1.5 <= each.value[0] <= 4.5
+        assert "no more in all" in str(each)
+        assert each.macs <= cost.macs[each.mode]

@@ -10,8 +10,19 @@ import pytest
 import everywindow as ew
 
 NAMES = {
-    *("Classifier", "Comparison", "Cost", "DenseInferer", "Detection", "Explanation", "FullyConvolutional", "Pyramid"),
-    *("ScoreMap", "compare", "convolutionalize", "cost", "explain", "load", "pyramid", "scan"),
+    *(
+        "Classifier",
+        "Comparison",
+        "Cost",
+        "DenseInferer",
+        "Detection",
+        "Evaluation",
+        "Explanation",
+        "FullyConvolutional",
+        "Pyramid",
+        "ScoreMap",
+    ),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -23,6 +34,8 @@ PARAMETERS = {
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
+    "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
+    "strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "pyramid": "classifier image scales window stride options",
@@ -31,11 +44,13 @@ PARAMETERS = {
 
 ATTRIBUTES = {
     "Classifier": "save",
-    "ScoreMap": "probabilities image_scores peaks boxes plot save load",
-    "Pyramid": "peaks boxes",
+    "ScoreMap": "probabilities image_scores strongest peaks boxes plot save load",
+    "Pyramid": "strongest image_scores peaks boxes save load",
     "Explanation": "html save as_dict",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
+    "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
+    "Cost": "layers table speed_up fc_share to_csv to_json as_dict",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,8 +32,10 @@ from everywindow.engines import (
     structure,
 )
 from everywindow.errors import InputError
+from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
+from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
 
@@ -222,6 +226,85 @@ def compare(
     return compare_several(asked, images or [], strict, on_image)
 
 
+def evaluate(
+    classifier: Model,
+    images: str | os.PathLike[str],
+    protocols: Sequence[str] | None = None,
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    reductions: Sequence[str] = REDUCTIONS,
+    scales: Sequence[float] = (1.0,),
+    boxes: str | os.PathLike[str] | None = None,
+    overlaps: Sequence[float] = (0.3, 0.5),
+    classes: Sequence[str] | None = None,
+    resize: int | None = None,
+    small: str = "resize",
+    out: str | os.PathLike[str] | None = None,
+    strict: bool = False,
+    seed: int = 0,
+    output: Output = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    progress: bool | None = None,
+) -> Evaluation:
+    """Accuracy over labelled images, of one crop, of several crops and of every window, with seconds per image.
+
+    Args:
+        images: a folder with a folder per class, or a CSV with the columns ``path,label`` (paths as seen from it).
+            With ``boxes`` images may have no labels.
+        protocols: some of ``"centre"`` (the reference, which runs in any case), ``"mirrored"``, ``"five"``, ``"ten"``
+            (crops, their probabilities averaged), ``"exact"``, ``"fcn"``, ``"crops"`` (every window, in that mode). By
+            default all but ``"crops"``, and ``"fcn"`` where the network has a conversion.
+        window, stride: as for :func:`scan`.
+        reductions: how the scores of all windows become those of the image; see ``ScoreMap.image_scores``.
+        scales: factors to resize the images by. Rows with several average over them; the others take the first.
+        boxes: folder of VOC XML files or COCO JSON file, to see where the maps point.
+        overlaps: intersections over union from which a box counts as found.
+        classes: names of the classes in the order of the outputs, in place of the classifier's.
+        resize: pixels to bring the shorter side to first, as many networks were trained.
+        small: an image smaller than the window is resized until it covers it (``"resize"``), padded (``"pad"``) or left
+            out (``"skip"``).
+        out: folder for ``results.csv``, ``report.html``, and what is measured, so that a run that was stopped goes on.
+        strict: whether images, labels and boxes that cannot be used are an error; else they are listed and left out.
+        seed: of the bootstrap.
+        output, device, dtype, memory, progress: as for :func:`scan`.
+
+    Raises:
+        InputError: an argument, label or annotation that cannot be used; no image that can.
+        ConversionError: ``"fcn"`` was asked for and the network has no plain conversion.
+        DependencyError: ``boxes``, and scikit-learn or pycocotools is not installed.
+
+    >>> import tempfile, pathlib, numpy
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> for name, value in (("dark", 0), ("light", 255)):
+    ...     (folder / name).mkdir()
+    ...     numpy.save(folder / name / "1.npy", numpy.full((12, 12), value, numpy.uint8))
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 8, bias=False), nn.Flatten())
+    >>> _ = net[0].weight.data.copy_(torch.tensor([-1.0, 1.0]).reshape(2, 1, 1, 1))
+    >>> clf = Classifier(net, window=8, mean=[0.5], std=[0.5], classes=["dark", "light"])
+    >>> [(row.name, row.top1.value) for row in evaluate(clf, folder, ("centre", "ten"), progress=False).rows]
+    [('centre', 1.0), ('ten', 1.0)]
+    """
+    known = as_classifier(classifier, window)
+    named: Any = classes
+    known = known if named is None else dataclasses.replace(known, classes=named)
+    steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
+    settings = checked_settings(protocols, reductions, scales, steps, resize, small, overlaps, seed)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    facts = {"output": output, "device": str(prepared.device), "dtype": str(prepared.dtype)}
+    request = Request(os.fspath(images), _path(boxes), _path(out), strict, progress, facts)
+
+    def scanned(read: Image, mode: str, steps: tuple[int, ...] | None) -> ScoreMap:
+        warn_of_pixels(known, read, steps)
+        finished = run(
+            prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=False
+        )
+        return score_map(known, prepared, read, finished, output)
+
+    return evaluated(known, request, settings, scanned)
+
+
 def cost(
     classifier: Model,
     image_size: Sizes,
@@ -313,11 +396,16 @@ def _listed(sizes: Any) -> Any:
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
 
 
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
 __all__ = [
     "Classifier",
     "Comparison",
     "Cost",
     "Detection",
+    "Evaluation",
     "Explanation",
     "FullyConvolutional",
     "Pyramid",
@@ -325,6 +413,7 @@ __all__ = [
     "compare",
     "convolutionalize",
     "cost",
+    "evaluate",
     "explain",
     "load",
     "pyramid",

@@ -7,8 +7,9 @@ import re
 from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
-    *("depth", "device", "dtype", "image_size", "memory", "mode", "output", "pad", "predict"),
-    *("samples", "scale", "seed", "stride", "trust", "weights", "window"),
+    *("boxes", "classes", "depth", "device", "dtype", "image_size", "memory", "mode", "out", "output", "overlaps"),
+    *("pad", "predict", "protocols", "reductions", "resize", "samples", "scale", "scales", "seed", "small", "strict"),
+    *("stride", "trust", "weights", "window"),
 )
 _GIVEN = re.compile(rf"(?<![^\s(])({'|'.join(ARGUMENTS)})=(?!\.\.\.)([^\s,;)]*)")
 

@@ -10,7 +10,7 @@ from torch import fx, nn
 
 from everywindow.costing.totals import calls, window_macs
 from everywindow.geometry import Value
-from everywindow.graph import Network, needed_for
+from everywindow.graph import Network
 from everywindow.ops import BATCH, Call, rule_for
 
 FULLY_CONNECTED = ("linear", "addmm", "mm")
@@ -145,13 +145,16 @@ def _seen(call: Call, window: Sequence[int]) -> Iterator[Seen]:
 
 def _own_parameters(network: Network) -> dict[fx.Node, int]:
     """Parameters that a call is the first to read, itself or through values made of weights alone."""
-    counted: set[fx.Node] = set()
     found: dict[fx.Node, int] = {}
+    counted: set[fx.Node] = set()
     for call in calls(network):
-        constants = needed_for(node for node in call.node.all_input_nodes if call.values[node] is None) - counted
-        counted |= constants
-        weights = {str(node.target) for node in constants if node.op == "get_attr"}
-        found[call.node] = sum(
-            state.numel() for name in weights if isinstance(state := network.state[name], nn.Parameter)
-        )
+        waiting, weights = list(call.node.all_input_nodes), set()
+        while waiting:
+            node = waiting.pop()
+            if node not in counted and node not in found:
+                counted.add(node)
+                waiting += node.all_input_nodes
+                weights |= {str(node.target)} if node.op == "get_attr" else set()
+        learned = [network.state[name] for name in weights if isinstance(network.state[name], nn.Parameter)]
+        found[call.node] = sum(weight.numel() for weight in learned)
     return found

@@ -55,7 +55,7 @@ class Advice:
         each = f"{self.gain:.3g} times fewer mult-adds per window"
         if self.what == "stride":
             return (
-                f"{self.mode}: stride {times(self.value)} needs {each}, and fewer in all for {self.windows:,} windows"
+                f"{self.mode}: stride {times(self.value)} needs {each}, and no more in all for {self.windows:,} windows"
             )
         if self.what == "window":
             return (
@@ -94,8 +94,8 @@ def _near(network: Network, grid: WindowGrid) -> list[tuple[int, ...]]:
     """Multiples of the network's stride near the wanted one, by the same factor on each axis as nearly as can be."""
     steps = records(network).network_stride
     first, step = grid.stride[0], steps[0]
-    low, high = (int(share * first) for share in NEAR)
-    multiples = sorted(range(step, high + 1, step), key=lambda at: abs(at - first))
+    low, high = (share * first for share in NEAR)
+    multiples = sorted(range(step, int(high) + 1, step), key=lambda at: abs(at - first))
     near = [
         tuple(max(1, round(at * wanted / first / own)) * own for wanted, own in zip(grid.stride, steps, strict=True))
         for at in [at for at in multiples if at >= low][: CANDIDATES + 1]
@@ -137,5 +137,5 @@ def _window(prepared: Prepared, grid: WindowGrid) -> Iterator[Advice]:
     except (EverywindowError, RuntimeError):  # the network is for this window alone
         return
     before = crops_macs(network, grid) / max(1, exact_macs(network, grid))
-    if crops * LESS >= before * macs:
-        yield Advice("window", "exact", window, other.total, macs, crops / max(1, macs), before)
+    if macs and crops * LESS >= before * macs:
+        yield Advice("window", "exact", window, other.total, macs, crops / macs, before)

@@ -63,6 +63,16 @@ def read_file(path: PathLike, channels: int, ndim: int) -> np.ndarray:
         raise
 
 
+def is_image_name(name: str) -> bool:
+    """Whether a file's name ends as those of images do that :func:`read_file` reads.
+
+    >>> is_image_name("cell.JPG"), is_image_name("labels.csv")
+    (True, False)
+    """
+    suffix = Path(name).suffix.lower()
+    return suffix == ".npy" or PIL.Image.registered_extensions().get(suffix) in FORMATS
+
+
 def read_picture(path: PathLike) -> np.ndarray:
     """An image file as an 8-bit picture ``[H, W, 3]``, for people to look at.
 

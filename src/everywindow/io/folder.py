@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import PIL.Image
-
 from everywindow.errors import InputError
-from everywindow.io.files import FORMATS
-
-ARRAYS = ".npy"
+from everywindow.io.files import is_image_name
 
 
 def image_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
@@ -22,18 +18,11 @@ def image_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
         InputError: there are none.
     """
     root = Path(folder)
-    kinds = _suffixes()
-    files = (file for file in root.rglob("*") if file.suffix.lower() in kinds and file.is_file())
+    files = (file for file in root.rglob("*") if is_image_name(file.name) and file.is_file())
     found = sorted(file for file in files if not _is_hidden(file.relative_to(root)))
     if not found:
         raise InputError(str(folder), "a folder without images", "give one with PNG, JPEG, TIFF or .npy files")
     return tuple(found)
-
-
-def _suffixes() -> frozenset[str]:
-    return frozenset(
-        [ARRAYS, *(suffix for suffix, kind in PIL.Image.registered_extensions().items() if kind in FORMATS)]
-    )
 
 
 def _is_hidden(file: Path) -> bool:

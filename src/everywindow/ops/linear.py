@@ -103,7 +103,7 @@ class MatrixProduct(Unchanged):
         return replace(mapped, node=emit.call(aten.add.Tensor, product, bias), value=value)
 
     def macs(self, call: Call) -> int:
-        left = call.inputs[0]
+        left = call["mat1"] if "mat1" in call.arguments else call["self"]
         return per_item(call.shape) * shape_of(left)[-1]
 
 

@@ -5,7 +5,10 @@ On a value that is still a map they end sharing; behind a reduction over the win
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import replace
+from math import prod
 
 from everywindow.geometry import Batch, Dim, Feature, Layout, Value, has_batch, is_space
 from everywindow.ops.batch import BATCH
@@ -19,6 +22,7 @@ from everywindow.ops.rule import (
     Shape,
     normal_dim,
     overloads,
+    per_item,
     shape_of,
 )
 from everywindow.ops.verbatim import emit_overload
@@ -196,6 +200,13 @@ class Attention(Opaque):
             raise NotProved(f"{op_name(call)} pairs the items of the batch in different orders")
         return super().infer(call)
 
+    def macs(self, call: Call) -> int:
+        if "query" in call.arguments:  # every query meets every key, and then every value
+            query, keys = shape_of(call["query"]), shape_of(call["key"])[-2]
+            return keys * (per_item(query) + per_item(call.shape))
+        left = call["batch1"] if "batch1" in call.arguments else call["self"]
+        return per_item(call.shape) * shape_of(left)[-1]
+
 
 class Einsum(Opaque):
     """A product told in letters: the batch must have one of its own, which the result keeps."""
@@ -210,6 +221,16 @@ class Einsum(Opaque):
         first = values[0]
         return replace(first, layout=layout_by_shape(call.shape, first.layout, shape_of(call.inputs[0])))
 
+    def macs(self, call: Call) -> int:
+        terms, arrow, output = str(call["equation"]).replace(" ", "").partition("->")
+        shapes = [shape_of(operand) for operand in call["tensors"]]
+        operands = [_by_letter(term, shape) for term, shape in zip(terms.split(","), shapes, strict=True)]
+        written = Counter(terms.replace(",", "").replace(".", ""))
+        kept = set(output) if arrow else {letter for letter, times in written.items() if times == 1}
+        if not arrow or "." in output:
+            kept |= {letter for operand in operands for letter in operand if letter.startswith(".")}
+        return _pairwise_macs(operands, kept)
+
     def _check_letters(self, call: Call) -> None:
         inputs, _, output = str(call["equation"]).replace(" ", "").partition("->")
         letters = set()
@@ -222,6 +243,28 @@ class Einsum(Opaque):
             letters |= {(letter, dim) for letter, dim in zip(term, layout, strict=True) if has_batch(dim)}
         if len(letters) != 1 or next(iter(letters))[1] != (Batch(),) or next(iter(letters))[0] not in output:
             raise NotProved("einsum may run over the items of the batch")
+
+
+def _by_letter(term: str, shape: Shape) -> dict[str, int]:
+    """The sizes of an operand by its letters; dimensions under an ellipsis by their place from the last one on."""
+    before, dots, after = term.partition("...")
+    hidden = [f".{place}" for place in reversed(range(len(shape) - len(before) - len(after)))] if dots else []
+    return dict(zip([*before, *hidden, *after], shape, strict=True))
+
+
+def _pairwise_macs(operands: Sequence[dict[str, int]], kept: Set[str]) -> int:
+    """Mult-adds of products from left to right; a letter that nothing else has is summed before."""
+    total = 0
+    made = dict(operands[0])
+    for place, operand in enumerate(operands[1:], 2):
+        later = {*kept, *(letter for one in operands[place:] for letter in one)}
+        made = {letter: size for letter, size in made.items() if letter in operand or letter in later}
+        other = {letter: size for letter, size in operand.items() if letter in made or letter in later}
+        both = {letter: max(made.get(letter, 1), other.get(letter, 1)) for letter in {**made, **other}}
+        size = prod(both.values())
+        total += size // BATCH if size % BATCH == 0 else 0  # what weights alone make is made once
+        made = {letter: length for letter, length in both.items() if letter in later}
+    return total
 
 
 def check_product(call: Call) -> None:

@@ -9,6 +9,7 @@ from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import ScoreMap
+from everywindow.report.text import table
 
 __all__ = [
     "Comparison",
@@ -26,4 +27,5 @@ __all__ = [
     "draw_map",
     "in_all",
     "off",
+    "table",
 ]

@@ -61,7 +61,7 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
   white-space: nowrap; }
 .rows svg { display: block; width: 100%; }
 .bars { display: grid; }
-.rows .kind { color: var(--soft); }
+.rows .kind { color: var(--soft); white-space: nowrap; }
 .bars svg + svg, .bars svg:has(+ svg) { margin: 5px 0; }
 .picture { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; margin: 1rem 0; }
 .picture > svg { flex: none; max-width: 100%; }

@@ -133,6 +133,7 @@ def sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
     else:
         ended = "Sharing does not end: every layer is shared, up to the scores."
     padded = any(reach not in (None, (0, 0)) for row in cost.rows for reach in row.reach)
+    reached = [("edge", "depends on padding")] if padded else []
     return section(
         "Where padding reaches, and where sharing ends",
         paragraph(
@@ -142,9 +143,7 @@ def sharing(rows: Sequence[LayerCost], known: Structure, cost: Cost) -> str:
         ),
         paragraph(ended),
         bullets(lines),
-        legend(
-            [("edge", "depends on padding"), ("inside", "can be shared"), ("crops", "belongs to one window as a whole")]
-        ),
+        legend([*reached, ("inside", "can be shared"), ("crops", "one window as a whole")]),
         bar_rows([(row.layer, row.kind, _reached(row, cost.window), [*_reach(row), row.how]) for row in rows]),
     )
 
