@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import everywindow as ew
@@ -212,3 +213,6 @@ def test_in_a_browser(told: ew.Explanation, tmp_path: Path, width: int) -> None:
     measured = re.search(r'data-measured="(\d+),(\d+)"', found.stdout)
     assert measured is not None
     assert int(measured[1]) == int(measured[2]) == width
+    with Image.open(shot) as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+    assert {(255, 255, 255), (46, 125, 91), (79, 131, 173)} <= colours  # paper, the verdict's green, a convolution
