@@ -407,7 +407,7 @@ def test_warnings_are_notes(command: Any, bundle: str, tmp_path: Path) -> None:
 
 def test_help_of_every_command(command: Any) -> None:
     assert command("--version").out.startswith("everywindow ")
-    for name in ("demo", "scan", "compare", "cost", "convert", "info"):
+    for name in ("demo", "scan", "compare", "cost", "explain", "convert", "info"):
         assert name in command("--help").out
         assert "--json" in command(name, "--help").out
 

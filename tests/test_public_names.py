@@ -17,11 +17,12 @@ NAMES = {
         "DenseInferer",
         "Detection",
         "Evaluation",
+        "Explanation",
         "FullyConvolutional",
         "Pyramid",
         "ScoreMap",
     ),
-    *("compare", "convolutionalize", "cost", "evaluate", "load", "pyramid", "scan"),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -36,6 +37,7 @@ PARAMETERS = {
     "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
     "strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride device dtype memory predict advise",
+    "explain": "classifier image_size stride window",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
@@ -44,6 +46,7 @@ ATTRIBUTES = {
     "Classifier": "save",
     "ScoreMap": "probabilities image_scores strongest peaks boxes plot save load",
     "Pyramid": "strongest image_scores peaks boxes save load",
+    "Explanation": "html save as_dict",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
     "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",

@@ -29,6 +29,7 @@ from everywindow.engines import (
     prepare,
     priced_layers,
     run,
+    structure,
 )
 from everywindow.errors import InputError
 from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
@@ -36,10 +37,13 @@ from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, Cost, Detection, Pyramid, ScoreMap
+from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
+
+USUAL_SIZE = 384
+"""Pixels per axis of the image whose cost is told where nobody says how large images are."""
 
 
 def convolutionalize(
@@ -352,6 +356,41 @@ def cost(
     )
 
 
+def explain(
+    classifier: Model, image_size: Sizes | None = None, stride: Sizes | None = None, window: Sizes | None = None
+) -> Explanation:
+    """The story of a network, as a page: its layers, what each turns into, what it sees, shares and costs.
+
+    Args:
+        classifier, window, stride: as in :func:`scan`.
+        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more.
+
+    Returns:
+        An ``Explanation``: ``.save("report.html")`` writes one file that needs no other; a notebook shows it. A network
+        without a conversion is explained too, and says which layer is the reason.
+
+    Raises:
+        ConversionError: the network cannot be captured.
+        InputError: an argument that cannot be used.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> told = explain(net, image_size=12, window=8, stride=4)
+    >>> told.structure.layers[-1]
+    Turned(layer='2', before='Linear(64, 2)', after='Conv2d(4, 2, kernel_size=(4, 4))')
+    """
+    known = as_classifier(classifier, window)
+    size = tuple(max(USUAL_SIZE, 2 * length) for length in known.window) if image_size is None else image_size
+    price = cost(known, size, stride=stride)
+    prepared = prepare(known.module, known.window, known.channels)
+    return Explanation(
+        name=known.architecture or type(original(known.module)).__name__,
+        channels=known.channels,
+        classes=known.classes,
+        structure=structure(prepared, WindowGrid(price.image_size, price.window, price.stride)),
+        cost=price,
+    )
+
+
 def _listed(sizes: Any) -> Any:
     # Text is a sequence too, but of no sizes; it is refused as a whole.
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
@@ -367,6 +406,7 @@ __all__ = [
     "Cost",
     "Detection",
     "Evaluation",
+    "Explanation",
     "FullyConvolutional",
     "Pyramid",
     "ScoreMap",
@@ -374,6 +414,7 @@ __all__ = [
     "convolutionalize",
     "cost",
     "evaluate",
+    "explain",
     "load",
     "pyramid",
     "scan",

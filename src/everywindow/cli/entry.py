@@ -13,6 +13,7 @@ import click
 from everywindow import __version__
 from everywindow.cli.comparing import compare
 from everywindow.cli.evaluating import evaluate
+from everywindow.cli.explaining import explain
 from everywindow.cli.files import convert, info
 from everywindow.cli.pricing import cost
 from everywindow.cli.scanning import scan
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, scan, compare, evaluate, cost, convert, info):
+for command in (demo, scan, compare, evaluate, cost, explain, convert, info):
     cli.add_command(command)
 
 

@@ -4,13 +4,16 @@ from everywindow.convert.conversion import INSTEAD, fully_convolutional
 from everywindow.convert.kept import converted, for_inference
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.convert.reuse import reusing_memory
+from everywindow.convert.turned import Turned, turned
 
 __all__ = [
     "INSTEAD",
     "FullyConvolutional",
     "Geometry",
+    "Turned",
     "converted",
     "for_inference",
     "fully_convolutional",
     "reusing_memory",
+    "turned",
 ]

@@ -7,6 +7,7 @@ from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers
 from everywindow.engines.scan import MODES, Run, check_mode, run
+from everywindow.engines.structure import Structure, structure
 
 __all__ = [
     "MODES",
@@ -15,6 +16,7 @@ __all__ = [
     "Plan",
     "Prepared",
     "Run",
+    "Structure",
     "advice",
     "check_mode",
     "default_stride",
@@ -24,5 +26,6 @@ __all__ = [
     "prepare",
     "priced_layers",
     "run",
+    "structure",
     "windows_of",
 ]

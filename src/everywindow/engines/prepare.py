@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from everywindow.convert import FullyConvolutional
-from everywindow.errors import CaptureError, IndependenceError, InputError
+from everywindow.errors import CaptureError, ConversionError, IndependenceError, InputError
 from everywindow.geometry import Reason
 from everywindow.graph import Network, Output, captured, copied, only, precision, records, using
 
@@ -79,6 +79,18 @@ def for_output(prepared: Prepared, output: Output) -> Prepared:
         return prepared
     with using(prepared.module):
         return replace(prepared, network=only(prepared.network, output))
+
+
+def network_of(prepared: Prepared) -> Network:
+    """The captured network.
+
+    Raises:
+        ConversionError: it cannot be captured.
+    """
+    if prepared.network is None:
+        name, why = prepared.why_not or ("network", "it cannot be captured")
+        raise ConversionError(name, why, "scan it: its cost cannot be counted before")
+    return prepared.network
 
 
 def default_stride(prepared: Prepared, window: tuple[int, ...]) -> tuple[int, ...]:

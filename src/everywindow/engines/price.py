@@ -18,7 +18,7 @@ from everywindow.engines.fcn import plan_tiles
 from everywindow.engines.forecast import Forecast, forecast
 from everywindow.engines.layers import layer_plans
 from everywindow.engines.memory import SCRATCH
-from everywindow.engines.prepare import Prepared, unproved
+from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.engines.rates import rates_known
 from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import WindowGrid
@@ -61,7 +61,7 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
         predict: whether to predict seconds. This takes the device's rates, which are measured once (some seconds of
             work); by default seconds are predicted where they have been.
     """
-    network = _captured(prepared)
+    network = network_of(prepared)
     predicted = _forecast(prepared, network, grid, limit, predict)
     found = {"crops": _crops(network, prepared, grid, limit, predicted)}
     fcn = _converted(network, grid)
@@ -74,7 +74,7 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
 
 def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]:
     """The layers, with how windows share each and its mult-adds for the image in each mode."""
-    network = _captured(prepared)
+    network = network_of(prepared)
     rows = layer_costs(network)
     fcn = _converted(network, grid)
     one_pass: Counter[str] = Counter()
@@ -94,13 +94,6 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
         return replace(row, how=hows.get(row.layer, "per window"), image_macs=macs)
 
     return tuple(map(priced, rows))
-
-
-def _captured(prepared: Prepared) -> Network:
-    if prepared.network is None:
-        name, why = prepared.why_not or ("network", "it cannot be captured")
-        raise ConversionError(name, why, "scan it: its cost cannot be counted before")
-    return prepared.network
 
 
 def _converted(network: Network, grid: WindowGrid) -> FullyConvolutional | None:

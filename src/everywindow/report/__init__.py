@@ -5,6 +5,7 @@ from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun
 from everywindow.report.comparison_total import in_all, off
 from everywindow.report.cost import Cost
 from everywindow.report.detection import Detection
+from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import ScoreMap
@@ -14,6 +15,7 @@ __all__ = [
     "Comparison",
     "Cost",
     "Detection",
+    "Explanation",
     "Farthest",
     "LeftOut",
     "ModeRun",

@@ -17,7 +17,7 @@ from everywindow.errors import InputError
 from everywindow.geometry import times
 from everywindow.io import atomic_path
 from everywindow.report.modules import by_module
-from everywindow.report.text import quantity, table
+from everywindow.report.text import amount, quantity, table
 
 SORTS = ("order", "params", "macs", "receptive_field")
 FAMILIES = ("conv", "fc", "pool", "other")
@@ -91,10 +91,8 @@ class Cost:
 
     def table(self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None) -> str:
         """The report as text; arguments and errors are those of :meth:`layers`."""
-        rows = [_cells(row) for row in self.layers(sort, depth, only)]
-        return "\n".join(
-            [table([HEADER, *rows], left=2), "", table([MODE_HEADER, *self._mode_rows()]), "", *self._lines()]
-        )
+        rows = cost_rows(self.layers(sort, depth, only))
+        return "\n".join([table(rows, left=2), "", table([MODE_HEADER, *self._mode_rows()]), "", *self._lines()])
 
     def as_dict(
         self, sort: str = "order", depth: int | None = None, only: str | Sequence[str] | None = None
@@ -142,7 +140,7 @@ class Cost:
         return self.table()
 
     def _repr_html_(self) -> str:
-        parts = [_html([HEADER, *map(_cells, self.rows)]), _html([MODE_HEADER, *self._mode_rows()])]
+        parts = [_html(cost_rows(self.rows)), _html([MODE_HEADER, *self._mode_rows()])]
         return "\n".join([*parts, *(f"<p>{escape(line)}</p>" for line in self._lines())])
 
     def _mode_rows(self) -> list[tuple[str, ...]]:
@@ -183,6 +181,11 @@ def _families(only: str | Sequence[str] | None) -> tuple[str, ...]:
         if name not in FAMILIES:
             raise InputError("only", f"{name!r} is none of {', '.join(FAMILIES)}", "use one or several of them")
     return wanted
+
+
+def cost_rows(rows: Sequence[LayerCost]) -> list[tuple[str, ...]]:
+    """The layers as the rows of a table, its header first."""
+    return [HEADER, *map(_cells, rows)]
 
 
 def _cells(row: LayerCost) -> tuple[str, ...]:
@@ -242,12 +245,3 @@ def _file(path: Path) -> AbstractContextManager[Path]:
     if path.is_dir():
         raise InputError(str(path), "is a folder", "give the name of a file")
     return atomic_path(path)
-
-
-def amount(count: int) -> str:
-    """Bytes for people.
-
-    >>> amount(3_500_000)
-    '3.5 MB'
-    """
-    return f"{quantity(count)}B" if count >= 1000 else f"{count} B"

@@ -23,3 +23,12 @@ def quantity(count: int) -> str:
         if count >= power:
             return f"{count / power:.1f} {prefix}"
     return str(count)
+
+
+def amount(count: int) -> str:
+    """Bytes for people.
+
+    >>> amount(3_500_000)
+    '3.5 MB'
+    """
+    return f"{quantity(count)}B" if count >= 1000 else f"{count} B"
