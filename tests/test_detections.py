@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,3 +192,39 @@ def test_the_softmax_over_one_score_is_refused() -> None:
         ew.scan(ew.Classifier(net, 8, activation="softmax"), torch.rand(1, 12, 12))
     ended = nn.Sequential(net, nn.LogSoftmax(1))
     assert ew.scan(ew.Classifier(ended, 8), torch.rand(1, 12, 12)).activation == "none"
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "far", [2]])
+def test_numbers_that_are_none_are_refused(value: Any) -> None:
+    m = replace(map_of(torch.zeros(2, 4)), activation="softmax")
+    for name, call in (
+        ("threshold", lambda: m.peaks(0, threshold=value)),
+        ("threshold", lambda: m.boxes(0, threshold=value)),
+        ("min_distance", lambda: m.peaks(0, min_distance=value)),
+        ("overlap", lambda: m.boxes(0, overlap=value)),
+    ):
+        with pytest.raises(InputError, match=f"^{name}: "):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("klass", "match"),
+    [
+        ("zebra", "none of crane, dog, crane; give a name"),
+        (1.5, "none of"),
+        (3, "3 classes; .* 0 to 2"),
+        (-1, "0 to 2"),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused(klass: Any, match: str) -> None:
+    m = replace(map_of(torch.zeros(3, 4)), classes=("crane", "dog", "crane"))
+    for call in (m.peaks, m.boxes, m.strongest):
+        with pytest.raises(InputError, match=match):
+            call(klass)
+
+
+def test_a_name_of_two_classes_is_asked_for_by_index() -> None:
+    m = replace(map_of(torch.eye(3, 4)), classes=("crane", "dog", "crane"))
+    with pytest.raises(InputError, match="class 'crane': it stands for the classes 0, 2; give the index"):
+        m.strongest("crane")
+    assert m.strongest(2).index == m.strongest("2").index == (2,)
