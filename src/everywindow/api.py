@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -141,7 +141,7 @@ def pyramid(
         options: further arguments of :func:`scan`, which are the same at all scales.
 
     Raises:
-        InputError: as :func:`scan`; no scales.
+        InputError: as :func:`scan`; no scales, or no list of them.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten())
     >>> found = pyramid(net, torch.rand(32, 32).numpy(), scales=(1, 0.5), window=8, stride=4)
@@ -150,6 +150,8 @@ def pyramid(
     """
     if "scale" in options:
         raise InputError("scale", "there are scales", "give all of them in scales=")
+    if isinstance(scales, str) or not isinstance(scales, Iterable):
+        raise InputError("scales", f"{scales!r} is no list of factors", "give several, such as (0.5, 1)")
     known = as_classifier(classifier, window)
     return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in scales))
 
