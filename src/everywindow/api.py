@@ -150,10 +150,11 @@ def pyramid(
     """
     if "scale" in options:
         raise InputError("scale", "there are scales", "give all of them in scales=")
-    if isinstance(scales, str) or not isinstance(scales, Iterable):
-        raise InputError("scales", f"{scales!r} is no list of factors", "give several, such as (0.5, 1)")
+    factors: Any = scales
+    if isinstance(factors, str) or not isinstance(factors, Iterable):
+        raise InputError("scales", f"{factors!r} is no list of factors", "give several, such as (0.5, 1)")
     known = as_classifier(classifier, window)
-    return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in scales))
+    return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in factors))
 
 
 def compare(
