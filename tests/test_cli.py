@@ -127,6 +127,51 @@ def test_boxes_and_scales_are_listed_in_pixels_of_the_given_image(
     assert "something else" in command(*asked, tmp_path / "one", "--scales", "1,2").complaint
 
 
+@pytest.mark.parametrize("more", [(), ("--scales", "1,2")])
+def test_a_class_that_is_not_there_is_seen_before_the_scan(
+    command: Any, bundle: str, photo: str, tmp_path: Path, more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "scan", lambda *_, **__: pytest.fail("it was scanned"))
+    ran = command("scan", photo, "--model", bundle, "--class", "zebra", "--out", tmp_path / "maps", *more)
+    assert ran.code == 1
+    assert ran.complaint.endswith("class 'zebra': it is none of dark, spot; give a name of the classifier or an index")
+
+
+@pytest.mark.parametrize("more", [(), ("--scales", "1,2")])
+@pytest.mark.parametrize("wrong", [("--boxes", 90), ("--class", "7")])
+def test_nothing_is_written_where_nothing_can_be_listed(
+    command: Any, padded: str, photo: str, tmp_path: Path, more: tuple[str, ...], wrong: tuple[object, ...]
+) -> None:
+    ran = command("scan", photo, "--model", padded, *wrong, "--out", tmp_path / "maps", *more)
+    assert ran.code == 1
+    assert "0 to" in ran.complaint
+    assert not (tmp_path / "maps").exists()
+
+
+@pytest.mark.parametrize("more", [(), ("--scales", "1,2")])
+def test_names_are_given_where_a_model_has_none(
+    command: Any, padded: str, photo: str, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("cat\n\ndog\nbird\n")
+    asked = ("scan", photo, "--model", padded, "--out", tmp_path / "maps", *more)
+    for names in ("cat,dog, bird", file):
+        ran = command(*asked, "--classes", names, "--class", "bird", "--json")
+        assert (ran.json["strongest"]["class"], ran.json["strongest"]["index"]) == ("bird", 2)
+    assert "2 names for 3 scores" in command(*asked, "--classes", "cat,dog").complaint
+    assert "'cat' stands there twice" in command(*asked, "--classes", "cat,dog,cat").complaint
+    assert "none of cat, dog, bird" in command(*asked, "--classes", file, "--class", "fish").complaint
+    assert "no names are known" in command(*asked, "--class", "fish").complaint
+    assert "a GPU is 'cuda'" in command(*asked, "--device", "gpu").complaint
+
+
+def test_a_stride_larger_than_the_image_leaves_one_window(
+    command: Any, bundle: str, photo: str, tmp_path: Path
+) -> None:
+    ran = command("scan", photo, "--model", bundle, "--stride", 500, "--out", tmp_path / "m.npz", "--json")
+    assert (ran.code, ran.json["counts"]) == (0, [1, 1])
+
+
 @pytest.mark.parametrize("out", ["results", "results/", "dotted.name/"])
 def test_a_folder_gets_map_and_heat_map(command: Any, bundle: str, photo: str, tmp_path: Path, out: str) -> None:
     ran = command("scan", photo, "--model", bundle, "--out", f"{tmp_path}/{out}")

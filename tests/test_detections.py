@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 import everywindow as ew
 from everywindow.errors import InputError
 from everywindow.geometry import Verdict
-from everywindow.report import Detection, ScoreMap
+from everywindow.report import Detection, Pyramid, ScoreMap
 
 
 def map_of(probabilities: torch.Tensor, window: int = 8, stride: int = 2, scale: float = 1.0) -> ScoreMap:
@@ -191,3 +192,61 @@ def test_the_softmax_over_one_score_is_refused() -> None:
         ew.scan(ew.Classifier(net, 8, activation="softmax"), torch.rand(1, 12, 12))
     ended = nn.Sequential(net, nn.LogSoftmax(1))
     assert ew.scan(ew.Classifier(ended, 8), torch.rand(1, 12, 12)).activation == "none"
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), "far", [2]])
+def test_numbers_that_are_none_are_refused(value: Any) -> None:
+    m = replace(map_of(torch.zeros(2, 4)), activation="softmax")
+    for name, call in (
+        ("threshold", lambda: m.peaks(0, threshold=value)),
+        ("threshold", lambda: m.boxes(0, threshold=value)),
+        ("min_distance", lambda: m.peaks(0, min_distance=value)),
+        ("overlap", lambda: m.boxes(0, overlap=value)),
+    ):
+        with pytest.raises(InputError, match=f"^{name}: "):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("klass", "match"),
+    [
+        ("zebra", "none of crane, dog, crane; give a name"),
+        (1.5, "none of"),
+        (3, "3 classes; .* 0 to 2"),
+        (-1, "0 to 2"),
+    ],
+)
+def test_a_class_that_is_not_there_is_refused(klass: Any, match: str) -> None:
+    m = replace(map_of(torch.zeros(3, 4)), classes=("crane", "dog", "crane"))
+    for call in (m.peaks, m.boxes, m.strongest):
+        with pytest.raises(InputError, match=match):
+            call(klass)
+
+
+def test_a_name_of_two_classes_is_asked_for_by_index() -> None:
+    m = replace(map_of(torch.eye(3, 4)), classes=("crane", "dog", "crane"))
+    with pytest.raises(InputError, match="class 'crane': it stands for the classes 0, 2; give the index"):
+        m.strongest("crane")
+    assert m.strongest(2).index == m.strongest("2").index == (2,)
+
+
+def test_a_pyramid_is_a_sequence_of_maps_that_are_drawn_side_by_side() -> None:
+    small, large = map_of(torch.rand(1, 5, 5), scale=0.5), map_of(torch.rand(1, 12, 12))
+    found = Pyramid((small, large))
+    assert (len(found), found[0], found[-1], list(found)) == (2, small, large, [small, large])
+    left, right, _ = found.plot(np.zeros((30, 30, 3), np.uint8)).axes
+    assert (left.get_title(), right.get_title()) == ("class 0, scale 0.5", "class 0, scale 1")
+    assert left.get_xlim() == pytest.approx((0, 32))  # 16 scanned pixels at scale 0.5
+    assert right.get_xlim() == pytest.approx((0, 30))
+
+
+@pytest.mark.parametrize("scales", [0.5, "0.5,1", None, ()])
+def test_scales_that_are_no_list_are_refused(scales: Any) -> None:
+    with pytest.raises(InputError, match=r"^scales: "):
+        ew.pyramid(Blob(), np.zeros((40, 40), np.float32), scales, window=16)
+
+
+def test_a_pyramid_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        Pyramid((map_of(torch.rand(1, 5)),)).save(tmp_path / "file" / "maps")

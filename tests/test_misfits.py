@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -222,17 +223,77 @@ def test_limits_beyond_ordinary_noise_are_followed(mode: str, monkeypatch: pytes
             assert torch.allclose(found, net(image[None, :, :16, :16])[0], atol=1e-3)
 
 
-def test_constants_of_a_wrong_shape_are_named() -> None:
-    class Aged(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net, self.by = grey(), nn.Linear(3, 4)
+class Aged(nn.Module):
+    """Takes an age of three numbers beside the image."""
 
-        def forward(self, x: Tensor, age: Tensor) -> Tensor:
-            return self.net(x) + self.by(age)
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.by = grey(), nn.Linear(3, 4)
 
-    with pytest.raises(ew.InputError, match=r"beside age \[1, 5\] \(.*\); check constants=, window= and channels="):
-        ew.scan(ew.Classifier(Aged(), 16, constants={"age": torch.rand(1, 5)}), IMAGE)
+    def forward(self, x: Tensor, age: Tensor) -> Tensor:
+        return self.net(x) + self.by(age)
+
+
+@pytest.mark.parametrize(
+    ("age", "match"),
+    [
+        (torch.rand(1, 5), r"beside age \[1, 5\] \(mat1.*1x5 and 3x4.*\); check constants=, window= and channels="),
+        (torch.ones(1, 3, dtype=torch.long), r"beside age \[1, 3\] \(.*Long.*\); check constants="),
+        ("old", r"beside age 'old' \(.*Tensor, not str\); check constants="),
+        (
+            torch.rand(5, 3),
+            r"^constants 'age': with \[5, 3\] one window gets 5 rows of scores; .* first dimension of 1",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["exact", "fcn", "crops"])
+def test_constants_that_do_not_fit_are_named(mode: str, age: Any, match: str) -> None:
+    with pytest.raises(ew.InputError, match=match):
+        ew.scan(ew.Classifier(Aged(), 16, constants={"age": age}), IMAGE, mode=mode)
+
+
+def test_channels_that_the_first_convolution_does_not_take() -> None:
+    clf = ew.Classifier(nn.Sequential(nn.Conv2d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 12 * 12, 2)), 16, channels=4)
+    for call in (
+        lambda: ew.scan(clf, torch.rand(4, 20, 20)),
+        lambda: ew.convolutionalize(clf),
+        lambda: ew.cost(clf, 30),
+    ):
+        with pytest.raises(ew.InputError, match=r"^channels: .*takes 3 channels, not 4\); give channels=3$"):
+            call()
+
+
+def test_channels_that_the_code_makes_are_taken() -> None:
+    class Repeated(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.expand(-1, 3, -1, -1))
+
+    net = Repeated(nn.Conv2d(3, 4, 5), nn.Flatten(), nn.Linear(4 * 12 * 12, 2))
+    assert ew.scan(ew.Classifier(net, 16, channels=1), IMAGE).counts == (15, 15)
+
+
+@pytest.mark.parametrize("mode", ["exact", "fcn", "crops"])
+@pytest.mark.parametrize(("stride", "counts"), [(14, (2, 2)), (15, (1, 1)), (100, (1, 1)), ((100, 14), (1, 2))])
+def test_a_stride_larger_than_the_image_leaves_one_window(mode: str, stride: Any, counts: tuple[int, ...]) -> None:
+    net = grey().eval()
+    m = ew.scan(net, IMAGE, window=16, stride=stride, mode=mode)
+    assert m.counts == counts
+    with torch.no_grad():
+        assert torch.allclose(m.scores[:, 0, 0], net(IMAGE[None, :, :16, :16])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "network", "match"),
+    [
+        (np.zeros((1, 1, 20, 20)), None, "inputs: a ndarray is no batch"),
+        (torch.zeros(1, 20, 20), None, r"inputs: shape .* is not \[N, C\]"),
+        (torch.zeros(0, 1, 20, 20), None, r"inputs: shape .* is not \[N, C\]"),
+        (torch.zeros(1, 1, 20, 20), ew.Classifier(grey(), 16), "network: .*give its .module"),
+    ],
+)
+def test_what_an_inferer_is_called_with(inputs: Any, network: Any, match: str) -> None:
+    with pytest.raises(ew.InputError, match=match):
+        ew.DenseInferer(grey(), window=16)(inputs, network)
 
 
 def test_names_that_nothing_has_are_refused_at_once() -> None:

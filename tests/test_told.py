@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -460,3 +462,17 @@ def test_axes_of_recordings_and_of_several_outputs() -> None:
         "aux.0": ["batch", 2, "rows", "cols"],
         "aux.1": ["batch", 3, "rows", "cols"],
     }
+
+
+def test_names_that_a_library_repeats_get_their_index(tmp_path: Path) -> None:
+    class BirdForImageClassification(nn.Sequential):
+        config = SimpleNamespace(id2label={0: "crane", 1: "dog", 2: "crane"}, image_size=14, num_channels=2)
+
+    names = ("crane (0)", "dog", "crane (2)")
+    clf = ew.Classifier(BirdForImageClassification(*network()))
+    assert clf.classes == ew.scan(clf, torch.rand(2, 20, 20), window=14).classes == names
+    clf.save(tmp_path / "bird")
+    assert ew.load(str(tmp_path / "bird")).classes == names
+    config = tmp_path / "bird" / "config.json"  # as a version that did not look wrote it
+    config.write_text(re.sub(r" \(\d\)", "", config.read_text()))
+    assert ew.load(str(tmp_path / "bird")).classes == names

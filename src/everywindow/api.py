@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -145,7 +145,7 @@ def pyramid(
         options: further arguments of :func:`scan`, which are the same at all scales.
 
     Raises:
-        InputError: as :func:`scan`; no scales.
+        InputError: as :func:`scan`; no scales, or no list of them.
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten())
     >>> found = pyramid(net, torch.rand(32, 32).numpy(), scales=(1, 0.5), window=8, stride=4)
@@ -154,8 +154,11 @@ def pyramid(
     """
     if "scale" in options:
         raise InputError("scale", "there are scales", "give all of them in scales=")
+    factors: Any = scales
+    if isinstance(factors, str) or not isinstance(factors, Iterable):
+        raise InputError("scales", f"{factors!r} is no list of factors", "give several, such as (0.5, 1)")
     known = as_classifier(classifier, window)
-    return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in scales))
+    return Pyramid(tuple(scan(known, image, stride=stride, scale=scale, **options) for scale in factors))
 
 
 def compare(

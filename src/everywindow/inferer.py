@@ -17,10 +17,15 @@ from everywindow.models import Classifier, as_classifier
 class DenseInferer:
     """Called as MONAI's inferers are: ``inferer(inputs, network)`` gives the score maps of a batch of images.
 
+    Of a batch ``[N, C, H, W]`` come the scores ``[N, K, rows, cols]``, one image after the other (1-D and 3-D alike);
+    they are what the network puts out, without activation. Another network than the classifier's is scored with its own
+    weights, at the classifier's window.
+
     Args:
-        classifier: a ``Classifier``, or a module with its ``window``. Networks given at a call have its window.
+        classifier: a ``Classifier``, or a module with its ``window``.
         window: input size that it was trained for, in pixels, one for all axes or one per axis.
-        options: further arguments of :func:`everywindow.scan`: ``stride``, ``mode``, ``output``, ``memory``, ...
+        options: further arguments of :func:`everywindow.scan`, the same for all images: ``stride``, ``mode``,
+            ``output``, ``memory``, ...
 
     Raises:
         InputError: an option that ``scan`` has not.
@@ -52,6 +57,10 @@ class DenseInferer:
             InputError: not such a batch; otherwise as :func:`everywindow.scan`.
         """
         axes = len(self.classifier.window)
+        if not isinstance(inputs, Tensor):
+            raise InputError(
+                "inputs", f"a {type(inputs).__name__} is no batch of images", "give a tensor [N, C, *size]"
+            )
         if inputs.ndim != 2 + axes or not len(inputs):
             raise InputError(
                 "inputs", f"shape {tuple(inputs.shape)} is not [N, C] and {axes} spatial axes", "give a batch"
@@ -64,6 +73,8 @@ class DenseInferer:
     def _known(self, network: Any, channels: int, args: Any, kwargs: Any) -> Classifier:
         """The classifier of a call; that of the call before where only tensors among the arguments are others."""
         own = self.classifier
+        if isinstance(network, Classifier):
+            raise InputError("network", "a Classifier has more than layers", "give its .module, or leave it out")
         if network is not None and not isinstance(network, nn.Module):
             why = f"a {type(network).__name__} does not show its layers"
             raise InputError("network", why, "give the torch.nn.Module, and its further arguments behind it")

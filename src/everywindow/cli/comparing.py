@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from everywindow.cli.classes import check_class
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
@@ -21,7 +22,7 @@ from everywindow.cli.options import (
 from everywindow.errors import InputError
 
 if TYPE_CHECKING:
-    from everywindow.api import Classifier, Comparison
+    from everywindow.api import Comparison
 
 FIGURE = "comparison.png"
 
@@ -71,7 +72,7 @@ def compare(
         _check_target(out, model, images, weights)
         _check_modes(out, options["modes"])
     classifier = load_model(model, weights, window, trust)
-    _check_class(classifier, klass)
+    check_class(classifier, klass)
     image = images[0] if len(images) == 1 else list(images)
     found = api.compare(classifier, image, output=output_key(output), on_image=figures.each, **options)
     figures.rest(found)
@@ -134,16 +135,3 @@ def _check_target(out: str, model: str, images: tuple[str, ...], weights: str | 
 def _check_modes(out: str, modes: tuple[str, ...] | None) -> None:
     if modes is not None and set(modes) == {"crops"}:
         raise InputError(out, "there is nothing to draw beside the crops", "add a mode to --modes, or leave --out out")
-
-
-def _check_class(classifier: Classifier, klass: str | None) -> None:
-    """See before any work whether there is such a class; without names the number of them is known later.
-
-    Raises:
-        InputError: no such class.
-    """
-    from everywindow.report import class_index
-
-    if klass is not None:
-        names = classifier.classes
-        class_index(klass, names, None if names is None else len(names))

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from everywindow.cli.classes import class_names, classes_option
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import Console, Sizes, json_option, load_model, model_options, output_key
 from everywindow.cli.words import as_options
-from everywindow.errors import InputError
 
 
 class Words(click.ParamType[Any]):
@@ -67,7 +67,7 @@ class Numbers(click.ParamType[Any]):
 )
 @click.option("--boxes", metavar="PATH", help="Folder of VOC XML files or COCO JSON file: see where the maps point.")
 @click.option("--overlaps", type=Numbers(), default="0.3,0.5", show_default=True, help="Where a box counts as found.")
-@click.option("--classes", metavar="NAMES", help="A,B,C or a file with a name per line, in the order of the outputs.")
+@classes_option
 @click.option("--strict", is_flag=True, help="Stop at the first image, label or box that cannot be used.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--output", metavar="NAME", help="Which output of a network with several.")
@@ -99,22 +99,11 @@ def evaluate(
     if out is not None:
         keep_inputs([out], model, (images, options["boxes"]))
     classifier = load_model(model, weights, window, trust)
-    result = api.evaluate(classifier, images, classes=_names(classes), output=output_key(output), out=out, **options)
+    result = api.evaluate(
+        classifier, images, classes=class_names(classes), output=output_key(output), out=out, **options
+    )
     console.say(as_options(str(result)))
     files = [] if out is None else [str(Path(out) / name) for name in result.files]
     if files:
         console.say(f"written: {', '.join(files)}")
     console.result({**result.as_dict(), "files": files})
-
-
-def _names(classes: str | None) -> list[str] | None:
-    """Names in one word, or a file's lines."""
-    if classes is None:
-        return None
-    file = Path(classes)
-    if not file.is_file():
-        return [name.strip() for name in classes.split(",")]
-    try:
-        return [line.strip() for line in file.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(classes, f"cannot be read as text ({error})", "give a name per line in UTF-8") from error

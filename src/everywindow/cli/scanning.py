@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from everywindow.cli.classes import check_class, classes_option, named
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
@@ -44,6 +45,7 @@ BOTH = ("map.npz", "heatmap.png")
     metavar="NAME",
     help="Class to look for and to draw.  [default: the top class of the image; of two classes the second]",
 )
+@classes_option
 @click.option(
     "--boxes",
     type=float,
@@ -72,6 +74,7 @@ def scan(
     trust: bool,
     mode: str,
     klass: str | None,
+    classes: str | None,
     outs: tuple[str, ...],
     boxes: float | None,
     scales: tuple[float, ...] | None,
@@ -83,25 +86,28 @@ def scan(
     from everywindow import api
 
     if scales is not None:
-        keep_inputs(outs, model, (image, weights))
+        keep_inputs(outs, model, (image, weights, classes))
         if options.pop("scale") is not None:
             raise click.UsageError("--scale and --scales: give one of the two.")
         for out in outs:
             api.Pyramid.check_writable(out)
-        classifier = load_model(model, weights, window, trust)
+        classifier = named(load_model(model, weights, window, trust), classes)
+        check_class(classifier, klass)
         several = api.pyramid(classifier, image, scales, mode=mode, output=output_key(output), **options)
+        found = several.shown_class(klass)
+        listed = None if boxes is None else several.boxes(found, boxes)
         for out in outs:
             several.save(out)
-        listed = None if boxes is None else several.boxes(klass, boxes)
-        console.say(pyramid_text(several, klass, listed))
+        console.say(pyramid_text(several, found, listed))
         console.say(f"written:    {', '.join(outs)}")
-        console.result({**pyramid_record(several, klass, listed), "files": list(outs)})
+        console.result({**pyramid_record(several, found, listed), "files": list(outs)})
         return
     files = [file for out in outs for file in _files(out)]
-    keep_inputs(files, model, (image, weights))
+    keep_inputs(files, model, (image, weights, classes))
     for file in files:
         api.ScoreMap.check_writable(file)
-    classifier = load_model(model, weights, window, trust)
+    classifier = named(load_model(model, weights, window, trust), classes)
+    check_class(classifier, klass)
     m = api.scan(classifier, image, mode=mode, output=output_key(output), **options)
     peak = m.strongest(klass)
     listed = None if boxes is None else m.boxes(peak.klass, boxes)

@@ -38,7 +38,7 @@ def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = N
     return _table(lines)
 
 
-def pyramid_text(several: Pyramid, klass: str | None, boxes: Sequence[Detection] | None) -> str:
+def pyramid_text(several: Pyramid, klass: int, boxes: Sequence[Detection] | None) -> str:
     """The same of an image at several scales."""
     peak = several.strongest(klass)
     unit = "score" if several.maps[0].activation == "none" else "probability"
@@ -53,13 +53,12 @@ def pyramid_text(several: Pyramid, klass: str | None, boxes: Sequence[Detection]
     return _table(lines)
 
 
-def pyramid_record(several: Pyramid, klass: str | None, boxes: Sequence[Detection] | None) -> dict[str, Any]:
+def pyramid_record(several: Pyramid, klass: int, boxes: Sequence[Detection] | None) -> dict[str, Any]:
     """The same for programs."""
-    found = several.shown_class(klass)
-    maps = [map_record(m, m.strongest(found)) for m in several]
+    maps = [map_record(m, m.strongest(klass)) for m in several]
     return {
         "scales": list(several.scales),
-        "strongest": _record(several.strongest(found)),
+        "strongest": _record(several.strongest(klass)),
         **_listed(boxes),
         "maps": maps,
     }

@@ -117,7 +117,7 @@ def _device(given: str | torch.device | None, own: torch.device) -> torch.device
     except (RuntimeError, AssertionError) as error:
         # Of a name that is none torch lists twenty that hardly anybody has.
         unknown = "device type at start of device string" in str(error)
-        reason = "no such device; a GPU is 'cuda'" if unknown else str(error).splitlines()[0]
+        reason = "no such device; a GPU is 'cuda'" if unknown else f"{str(error).splitlines()[0]:.100}"
         raise InputError("device", f"{given!r} cannot be used ({reason})", "use 'cpu' or leave it out") from error
     if device.type == "meta":
         raise InputError("device", "'meta' cannot be used (it holds no values)", "use 'cpu' or leave it out")

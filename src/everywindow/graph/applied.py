@@ -136,6 +136,18 @@ def lacking_arguments(module: nn.Module) -> list[str]:
     return [p.name for p in further if p.default is inspect.Parameter.empty and p.name not in given]
 
 
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors among arguments or outputs."""
+    tensors: dict[str, Tensor] = {}
+    _taken_out(value, (), tensors)
+    return list(tensors.values())
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether there are any."""
+    return bool(tensors_in(value))
+
+
 def _taken_out(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:
     """The arguments with places for their tensors, which are put into ``tensors`` by name."""
     if isinstance(value, Tensor):

@@ -26,7 +26,7 @@ from everywindow.graph.module import GraphNetwork
 from everywindow.graph.network import Network
 from everywindow.graph.quiet import quiet_torch
 from everywindow.graph.records import records
-from everywindow.graph.refusal import refusal
+from everywindow.graph.refusal import check_arguments, refusal
 from everywindow.graph.resting import AT_REST, Resting, marking, rests_at
 from everywindow.graph.shapes import record_shapes
 
@@ -91,6 +91,7 @@ def _exported(module: Applied, window: tuple[int, ...], channels: int) -> tuple[
                     with_batch_norms(program.graph)
         except Exception as error:
             raise refusal(module, example, error) from error
+        check_arguments(module, example)
     return program, resting
 
 

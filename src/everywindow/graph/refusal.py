@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from everywindow.errors import CaptureError, EverywindowError, InputError
 from everywindow.geometry import times
-from everywindow.graph.applied import Applied, lacking_arguments, original
+from everywindow.graph.applied import Applied, holds_tensors, lacking_arguments, original, tensors_in
 
 LONGEST = 120
 """Characters of a message of torch's, or of a line of code, that are passed on."""
@@ -35,20 +35,69 @@ def refusal(module: nn.Module, image: Tensor, error: Exception) -> EverywindowEr
         remedy = f"give it for all windows: Classifier(..., constants={{{lacking[0]!r}: ...}})"
         return InputError("forward()", f"{name} takes {' and '.join(lacking)} beside the image", remedy)
     if misfit is not None:
-        constants = _constants(module)
-        beside = f" beside {constants}" if constants else ""
-        remedy = f"check constants=, {_CHECK.removeprefix('check ')}" if constants else _CHECK
-        return InputError("window", f"{name} does not take a window of {window}{beside} ({misfit})", remedy)
+        return _not_taken(module, image, misfit)
+    several = _several_rows(module, image[:1])
+    if several is not None:
+        return several
     return CaptureError(name, _why(error, window), "scan() runs such a network on one window at a time")
 
 
 _CHECK = "check window= and channels="
 
 
+def check_arguments(module: Applied, image: Tensor) -> None:
+    """See that a module takes its further arguments: an export without values does not notice each wrong type.
+
+    Raises:
+        InputError: it does not take any window with them.
+    """
+    misfit = _misfit(module, image) if module.names else None
+    if misfit is not None:
+        raise _not_taken(module, image, misfit)
+
+
+def _not_taken(module: nn.Module, image: Tensor, misfit: str) -> InputError:
+    """What does not fit of channels, window and further arguments, as far as it is seen."""
+    taken, given = _first_channels(module), image.shape[1]
+    refused = f"{type(original(module)).__name__} does not take a window of {times(tuple(image.shape[1:]))}"
+    if taken not in (None, given) and "channels" in misfit:
+        why = f"{refused} (its first convolution takes {taken} channels, not {given})"
+        return InputError("channels", why, f"give channels={taken}")
+    constants = _constants(module)
+    beside = f" beside {constants}" if constants else ""
+    remedy = f"check constants=, {_CHECK.removeprefix('check ')}" if constants else _CHECK
+    return InputError("window", f"{refused}{beside} ({misfit})", remedy)
+
+
+def _first_channels(module: nn.Module) -> int | None:
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return next((part.in_channels for part in module.modules() if isinstance(part, kinds)), None)
+
+
 def _constants(module: nn.Module) -> str:
-    """The tensors that a module gets beside the image, with their shapes."""
+    """What a module gets beside the image: tensors with their shapes, other values as they are."""
+    if not isinstance(module, Applied):
+        return ""
+    tensors = {key: list(value.shape) for key, value in module.tensors.items() if value is not None}
+    others = {key: _short(repr(value)) for key, value in module.arguments().items() if not holds_tensors(value)}
+    return ", ".join(f"{key} {value}" for key, value in {**tensors, **others}.items())
+
+
+def _several_rows(module: nn.Module, window: Tensor) -> InputError | None:
+    """The further argument that makes of one window several, as a tensor with a row for each of some images does."""
     tensors = module.tensors if isinstance(module, Applied) else {}
-    return ", ".join(f"{key} {list(value.shape)}" for key, value in tensors.items() if value is not None)
+    rows = {key: value for key, value in tensors.items() if value is not None and value.ndim and len(value) > 1}
+    if not rows:
+        return None
+    try:
+        outputs = tensors_in(module(window))
+    except Exception:  # whatever the module's code raises
+        return None
+    for key, value in rows.items():
+        if outputs and all(output.ndim > 1 and len(output) == len(value) for output in outputs):
+            why = f"with {list(value.shape)} one window gets {len(value)} rows of scores"
+            return InputError(f"constants {key!r}", why, "give it once for all windows, with a first dimension of 1")
+    return None
 
 
 def _misfit(module: nn.Module, image: Tensor) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from everywindow.errors import ModelError
+from everywindow.models.told import distinct
 
 FORMAT = "everywindow bundle"
 VERSION = 1
@@ -41,8 +42,9 @@ class Config:
     tied: dict[str, str] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The arguments of a ``Classifier``, but the module."""
-        return {name: getattr(self, name) for name in CLASSIFIER_FIELDS}
+        """The arguments of a ``Classifier``, but the module. Lists of names of other tools may repeat some."""
+        names = distinct(self.classes) if _is_list_of_names(self.classes) else self.classes
+        return {**{name: getattr(self, name) for name in CLASSIFIER_FIELDS}, "classes": names}
 
 
 def read_json(file: Path) -> Any:
@@ -154,6 +156,10 @@ def _is_size(value: Any) -> bool:
 
 def _is_positive(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value) and value > 0
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
 def _is_names(value: Any) -> bool:

@@ -5,6 +5,7 @@ Read from the module's own attributes; the libraries are not imported.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,17 @@ def told(module: Any) -> Told:
     return Told()
 
 
+def distinct(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of which each stands for one output: those that stand for several get its index.
+
+    >>> distinct(["crane", "dog", "crane"])
+    ('crane (0)', 'dog', 'crane (2)')
+    """
+    listed = tuple(names)
+    times = Counter(listed)
+    return tuple(name if times[name] == 1 else f"{name} ({index})" for index, name in enumerate(listed))
+
+
 def is_converted(module: Any) -> bool:
     """Whether a module is a converted network, which knows its windows."""
     return hasattr(getattr(module, "geometry", None), "tile_spans")
@@ -58,7 +70,7 @@ def _timm(module: nn.Module, pretrained: Mapping[str, Any]) -> Told:
         channels,
         _numbers(pretrained["mean"]) if fits else None,
         _numbers(pretrained["std"]) if fits else None,
-        tuple(map(str, names)) if names and len(names) == getattr(module, "num_classes", None) else None,
+        distinct(map(str, names)) if names and len(names) == getattr(module, "num_classes", None) else None,
     )
 
 
@@ -71,7 +83,7 @@ def _transformers(module: nn.Module) -> Told:
     return Told(
         _pair(getattr(config, "image_size", None)),
         channels if isinstance(channels, int) else None,
-        classes=tuple(str(names[index]) for index in sorted(names)) if names else None,
+        classes=distinct(str(names[index]) for index in sorted(names)) if names else None,
         activation=_ACTIVATIONS.get(str(getattr(config, "problem_type", None))),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from everywindow.errors import InputError
@@ -22,10 +23,10 @@ def class_index(klass: int | str, names: Sequence[str] | None, count: int | None
     (1, 0)
     """
     if isinstance(klass, str) and names is not None and klass in names:
-        return names.index(klass)
+        return _only_one(klass, names)
     try:
-        index = int(klass)
-    except ValueError:
+        index = int(klass) if isinstance(klass, str) else operator.index(klass)
+    except (TypeError, ValueError):
         why = "no names are known" if names is None else f"it is none of {_few(names)}"
         raise InputError(f"class {klass!r}", why, "give a name of the classifier or an index") from None
     if index < 0 or (count is not None and index >= count):
@@ -33,6 +34,14 @@ def class_index(klass: int | str, names: Sequence[str] | None, count: int | None
         why = "it is negative" if count is None else f"there are {count} classes"
         raise InputError(f"class {klass!r}", why, f"give an index from 0{known}")
     return index
+
+
+def _only_one(name: str, names: Sequence[str]) -> int:
+    found = [index for index, other in enumerate(names) if other == name]
+    if len(found) > 1:
+        why = f"it stands for the classes {', '.join(map(str, found))}"
+        raise InputError(f"class {name!r}", why, "give the index of one of them")
+    return found[0]
 
 
 def _few(names: Sequence[str], limit: int = 8) -> str:

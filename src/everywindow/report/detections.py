@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
-from typing import TYPE_CHECKING
+from math import ceil, inf, isnan, nan
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -142,21 +142,34 @@ def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Can
 
 def checked_distance(m: ScoreMap, min_distance: float | None) -> float:
     """The distance between peaks in pixels of the given image: half a window, if none is given."""
-    distance = min(m.window) / m.scale / 2 if min_distance is None else float(min_distance)
-    if not distance >= 0:
-        raise InputError("min_distance", f"{min_distance} is negative", "give pixels of the image, 0 or more")
+    distance = min(m.window) / m.scale / 2 if min_distance is None else _number(min_distance)
+    if not 0 <= distance < inf:
+        why = "negative" if distance < 0 else "no distance"
+        raise InputError("min_distance", f"{min_distance!r} is {why}", "give pixels of the image, 0 or more")
     return distance
 
 
 def checked_threshold(m: ScoreMap, threshold: float) -> float:
     """The least probability; of a map without activation the least score, which may be any number."""
-    if not (0 <= threshold <= 1 if m.activation != "none" else threshold == threshold):
-        raise InputError("threshold", f"{threshold} is no probability", "give 0 to 1")
-    return threshold
+    least = _number(threshold)
+    if m.activation == "none" and isnan(least):
+        raise InputError("threshold", f"{threshold!r} is no score", "give a number")
+    if m.activation != "none" and not 0 <= least <= 1:
+        raise InputError("threshold", f"{threshold!r} is no probability", "give 0 to 1")
+    return least
 
 
 def checked_overlap(overlap: float) -> float:
     """A share of two boxes' common area."""
-    if not 0 <= overlap <= 1:
-        raise InputError("overlap", f"{overlap} is no share", "give 0 (boxes apart) to 1 (every window)")
-    return overlap
+    share = _number(overlap)
+    if not 0 <= share <= 1:
+        raise InputError("overlap", f"{overlap!r} is no share", "give 0 (boxes apart) to 1 (every window)")
+    return share
+
+
+def _number(value: Any) -> float:
+    """Any kind of number; text and other things are none."""
+    try:
+        return nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return nan

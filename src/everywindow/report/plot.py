@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,19 @@ def figure(m: ScoreMap, image: Any, klass: int | str | None) -> Figure:
     axes = drawn.add_subplot()
     shown = draw_map(m, axes, image, klass)
     drawn.colorbar(shown, ax=axes, label=_label(m), shrink=0.9)
+    return drawn
+
+
+def side_by_side(maps: Sequence[ScoreMap], image: Any, klass: int) -> Figure:
+    """A figure of the maps of several scales; see :meth:`Pyramid.plot`."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(4.2 * len(maps) + 1, 4.4), dpi=120, layout="constrained")
+    panels = drawn.subplots(1, len(maps), squeeze=False)[0]
+    for m, axes in zip(maps, panels, strict=True):
+        shown = draw_map(m, axes, image, klass)
+        axes.set_title(f"{m.class_name(klass)}, scale {m.scale:g}")
+    drawn.colorbar(shown, ax=list(panels), label=_label(maps[-1]), shrink=0.9)
     return drawn
 
 

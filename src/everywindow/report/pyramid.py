@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,10 +15,15 @@ from everywindow.report.detection import Detection
 from everywindow.report.detections import Candidates, checked_distance, checked_overlap, checked_threshold, peaks
 from everywindow.report.score_map import PathLike, Reduction, ScoreMap
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True, eq=False)
 class Pyramid:
     """The score maps of one image at several scales; detections of all are in pixels of the image as it was given.
+
+    ``len(found)``, ``found[0]`` and iteration give its maps.
 
     Attributes:
         maps: one for each scale, in the order in which they were asked for.
@@ -34,6 +40,9 @@ class Pyramid:
 
     def __iter__(self) -> Iterator[ScoreMap]:
         return iter(self.maps)
+
+    def __getitem__(self, index: int) -> ScoreMap:
+        return self.maps[index]
 
     @property
     def scales(self) -> tuple[float, ...]:
@@ -70,6 +79,15 @@ class Pyramid:
         several = [Candidates.of(m, found, checked_threshold(m, threshold)) for m in self.maps]
         return Candidates.joined(several).merged(checked_overlap(overlap), average)
 
+    def plot(self, image: Any = None, klass: int | str | None = None) -> Figure:
+        """The heat maps of all scales side by side, all in pixels of the image as it was given.
+
+        Args and what it returns: as for :meth:`ScoreMap.plot`.
+        """
+        from everywindow.report.plot import side_by_side
+
+        return side_by_side(self.maps, image, self.shown_class(klass))
+
     def save(self, path: PathLike) -> None:
         """Write a folder with a ``.npz`` for each scale; it appears only when complete, in place of an older one.
 
@@ -77,10 +95,14 @@ class Pyramid:
             InputError: something else than such a folder is there, or it cannot be written.
         """
         self.check_writable(path)
-        with atomic_path(path) as scratch:
-            scratch.mkdir()
-            for number, m in enumerate(self.maps):
-                m.save(scratch / f"{number:03}_scale_{m.scale:g}.npz")
+        try:
+            with atomic_path(path) as scratch:
+                scratch.mkdir()
+                for number, m in enumerate(self.maps):
+                    m.save(scratch / f"{number:03}_scale_{m.scale:g}.npz")
+        except OSError as error:
+            why = f"cannot be written ({error.strerror or error})"
+            raise InputError(str(path), why, "choose another place") from error
 
     @staticmethod
     def check_writable(path: PathLike) -> None:
