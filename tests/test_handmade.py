@@ -457,7 +457,7 @@ class Attention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patches = nn.Conv2d(2, 4, 3, stride=3)
+        self.patches = nn.Sequential(nn.Conv2d(2, 32, 1), nn.Conv2d(32, 4, 3, stride=3))
         self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
         self.head = nn.Linear(4, 3)
 

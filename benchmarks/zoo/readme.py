@@ -14,8 +14,9 @@ SECTION = "make zoo"
 
 TEXT = """\
 Tried against their crops, in float64: {tried}.
-`exact` gave the crops' scores for {equal} of the {scored} that were
-scored. Each network is a row of [the zoo](docs/zoo.md), with its differences and with the layer where sharing ends.
+`exact` gave the crops' scores for {equal} of the {scored} that were scored. Each network is a row of
+[the zoo](docs/zoo.md), with its differences and with the layer where sharing ends. Its window there is the smallest
+that it takes, mostly 64 pixels, where padding reaches far into it: larger ones share more.
 
 | kind, and how many | `fcn`, one pass | `exact` | families |
 |---|---|---|---|

@@ -25,7 +25,7 @@ from everywindow.geometry import WindowGrid
 
 def recounted(rows: Sequence[Row], workers: int) -> Iterator[Row]:
     """The rows in their order, with today's counts; those that were not scored as they are."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
         for before, after in zip(rows, pool.map(_recounted, rows), strict=True):
             if before.converts != after.converts:
                 print(f"{before.library}:{before.name} converts otherwise: make its row anew", file=sys.stderr)

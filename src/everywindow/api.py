@@ -379,7 +379,7 @@ def explain(
     >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
     >>> told = explain(net, image_size=12, window=8, stride=4)
     >>> told.structure.layers[-1]
-    Turned(layer='2', before='Linear(64, 2)', after='Conv2d(4, 2, kernel_size=(4, 4))')
+    Turned(layer='2', before='Linear(64, 2)', after='Conv2d(4, 2, kernel_size=(4, 4), stride=(4, 4))')
     """
     known = as_classifier(classifier, window)
     size = tuple(max(USUAL_SIZE, 2 * length) for length in known.window) if image_size is None else image_size
