@@ -125,7 +125,7 @@ REASONS: dict[str, str] = {
     "VGG16": "crops and pass are predicted right; `exact` takes less than predicted, for its strips run nearer to the "
     "rate of whole maps than thin slabs do that are measured alone.",
     "ResNet-18": "at 25 windows the crops take three quarters of what is predicted; the pass and `exact` are right.",
-    "DenseNet-121": "the pass, and `exact` most, take longer than predicted: each of the 58 layers with a concatenation "
+    "DenseNet-121": "the pass, and `exact` most, take longer than predicted: probably each of its 58 concatenations "
     "lays strips beside one another again, and copies of thin strips run below the rate that whole maps are copied at. "
     "The plan may take `exact` here where the crops are as fast.",
 }
