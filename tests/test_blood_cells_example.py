@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -11,17 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-PATH = Path(__file__).resolve().parents[1] / "examples" / "blood_cells.py"
+from example_modules import example_module
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("blood_cells", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("blood_cells")
 
 
 @pytest.fixture

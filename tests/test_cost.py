@@ -473,3 +473,10 @@ def test_strides_that_are_named_are_near() -> None:
         assert 1.5 <= each.value[0] <= 4.5
         assert "no more in all" in str(each)
         assert each.macs <= cost.macs[each.mode]
+
+
+def test_the_command_line_offers_what_the_report_takes() -> None:
+    from everywindow.cli import pricing
+    from everywindow.report import cost as report
+
+    assert (pricing.SORTS, pricing.FAMILIES) == (report.SORTS, report.FAMILIES)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -11,18 +9,12 @@ import pytest
 import torch
 
 import everywindow as ew
-
-PATH = Path(__file__).resolve().parents[1] / "examples" / "finetune_dense.py"
+from example_modules import example_module
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("finetune_dense", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("finetune_dense")
 
 
 @pytest.mark.slow

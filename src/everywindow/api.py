@@ -16,9 +16,8 @@ from everywindow.comparing import (
     compare_several,
     listed,
     read_for,
-    score_map,
+    scored,
     wanted_modes,
-    warn_of_pixels,
 )
 from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.engines import (
@@ -28,7 +27,6 @@ from everywindow.engines import (
     mode_costs,
     prepare,
     priced_layers,
-    run,
     structure,
 )
 from everywindow.errors import InputError
@@ -123,11 +121,7 @@ def scan(
     read = read_for(known, image, pad, scale)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
-    warn_of_pixels(known, read, steps)
-    finished = run(
-        prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=progress
-    )
-    return score_map(known, prepared, read, finished, output)
+    return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=progress)
 
 
 def pyramid(
@@ -299,11 +293,7 @@ def evaluate(
     request = Request(os.fspath(images), _path(boxes), _path(out), strict, progress, facts)
 
     def scanned(read: Image, mode: str, steps: tuple[int, ...] | None) -> ScoreMap:
-        warn_of_pixels(known, read, steps)
-        finished = run(
-            prepared, read.pixels, known.window, steps, mode=mode, output=output, memory=memory, progress=False
-        )
-        return score_map(known, prepared, read, finished, output)
+        return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=False)
 
     return evaluated(known, request, settings, scanned)
 

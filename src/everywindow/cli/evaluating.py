@@ -9,7 +9,7 @@ import click
 
 from everywindow.cli.classes import class_names, classes_option
 from everywindow.cli.guard import keep_inputs
-from everywindow.cli.options import Console, Sizes, json_option, load_model, model_options, output_key
+from everywindow.cli.options import Console, Numbers, Sizes, json_option, load_model, model_options, output_key
 from everywindow.cli.words import as_options
 
 
@@ -22,21 +22,6 @@ class Words(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Take them apart."""
         return tuple(word.strip() for word in value.split(",")) if isinstance(value, str) else value
-
-
-class Numbers(click.ParamType[Any]):
-    """Numbers in one word: ``1,0.5``."""
-
-    name = "X[,X]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the numbers; whether they can be used is seen later."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return tuple(float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a number, or several such as 1,0.5", param, ctx)
 
 
 @click.command()
@@ -56,7 +41,9 @@ class Numbers(click.ParamType[Any]):
     show_default=True,
     help="How all windows become one answer.",
 )
-@click.option("--scales", type=Numbers(), default="1", show_default=True, help="Factors to resize the images by.")
+@click.option(
+    "--scales", type=Numbers("FACTOR", "1,0.5"), default="1", show_default=True, help="Factors to resize the images by."
+)
 @click.option("--resize", type=int, metavar="N", help="Pixels to bring the shorter side to first.")
 @click.option(
     "--small",
@@ -66,7 +53,13 @@ class Numbers(click.ParamType[Any]):
     help="What to do with images smaller than the window.",
 )
 @click.option("--boxes", metavar="PATH", help="Folder of VOC XML files or COCO JSON file: see where the maps point.")
-@click.option("--overlaps", type=Numbers(), default="0.3,0.5", show_default=True, help="Where a box counts as found.")
+@click.option(
+    "--overlaps",
+    type=Numbers("SHARE", "0.3,0.5"),
+    default="0.3,0.5",
+    show_default=True,
+    help="Where a box counts as found.",
+)
 @classes_option
 @click.option("--strict", is_flag=True, help="Stop at the first image, label or box that cannot be used.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")

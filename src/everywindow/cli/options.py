@@ -33,19 +33,20 @@ class Sizes(click.ParamType[Any]):
         return numbers[0] if len(numbers) == 1 else numbers
 
 
-class Scales(click.ParamType[Any]):
-    """Factors in one word: ``0.2,0.25,0.35``."""
+class Numbers(click.ParamType[Any]):
+    """Numbers in one word: ``0.2,0.25,0.35``."""
 
-    name = "FACTOR[,FACTOR]"
+    def __init__(self, noun: str, example: str) -> None:
+        self.name, self.example = f"{noun}[,{noun}]", example
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Read the numbers; whether they can be used is seen later, where the image is known."""
+        """Read the numbers; whether they can be used is seen later."""
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         try:
             return tuple(float(part) for part in value.split(","))
         except ValueError:
-            self.fail(f"{value!r} is not factors such as 0.25,0.5", param, ctx)
+            self.fail(f"{value!r} is not a number, or several such as {self.example}", param, ctx)
 
 
 class Names(click.ParamType[Any]):

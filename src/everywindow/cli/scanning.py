@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
     Console,
-    Scales,
+    Numbers,
     image_options,
     json_option,
     load_model,
@@ -22,7 +23,7 @@ from everywindow.cli.options import (
 from everywindow.cli.texts import map_record, map_text, pyramid_record, pyramid_text
 
 if TYPE_CHECKING:
-    from everywindow.api import ScoreMap
+    from everywindow.api import Classifier
 
 BOTH = ("map.npz", "heatmap.png")
 
@@ -54,7 +55,7 @@ BOTH = ("map.npz", "heatmap.png")
 )
 @click.option(
     "--scales",
-    type=Scales(),
+    type=Numbers("FACTOR", "0.25,0.5"),
     help="Scan at several sizes, such as 0.5,1,2, for small and large things; --out is then a folder.",
 )
 @click.option(
@@ -83,38 +84,63 @@ def scan(
     **options: Any,
 ) -> None:
     """Score every window of IMAGE and write the map."""
-    from everywindow import api
-
-    if scales is not None:
-        keep_inputs(outs, model, (image, weights, classes))
-        if options.pop("scale") is not None:
-            raise click.UsageError("--scale and --scales: give one of the two.")
-        for out in outs:
-            api.Pyramid.check_writable(out)
-        classifier = named(load_model(model, weights, window, trust), classes)
-        check_class(classifier, klass)
-        several = api.pyramid(classifier, image, scales, mode=mode, output=output_key(output), **options)
-        found = several.shown_class(klass)
-        listed = None if boxes is None else several.boxes(found, boxes)
-        for out in outs:
-            several.save(out)
-        console.say(pyramid_text(several, found, listed))
-        console.say(f"written:    {', '.join(outs)}")
-        console.result({**pyramid_record(several, found, listed), "files": list(outs)})
-        return
-    files = [file for out in outs for file in _files(out)]
+    if scales is not None and options.pop("scale") is not None:
+        raise click.UsageError("--scale and --scales: give one of the two.")
+    files = list(map(Path, outs)) if scales is not None else [file for out in outs for file in _files(out)]
     keep_inputs(files, model, (image, weights, classes))
-    for file in files:
-        api.ScoreMap.check_writable(file)
+    _check_writable(files, several=scales is not None)
     classifier = named(load_model(model, weights, window, trust), classes)
     check_class(classifier, klass)
-    m = api.scan(classifier, image, mode=mode, output=output_key(output), **options)
+    options |= {"mode": mode, "output": output_key(output)}
+    if scales is None:
+        text, record = _at_one_scale(classifier, image, files, klass, boxes, options)
+    else:
+        text, record = _at_several(classifier, image, scales, files, klass, boxes, options)
+    written = files if scales is None else outs
+    console.say(text)
+    console.say(f"written:    {', '.join(map(str, written))}")
+    console.result({**record, "files": [str(file) for file in written]})
+
+
+def _check_writable(files: Iterable[Path], several: bool) -> None:
+    from everywindow import api
+
+    for file in files:
+        (api.Pyramid if several else api.ScoreMap).check_writable(file)
+
+
+def _at_one_scale(
+    classifier: Classifier, image: str, files: Sequence[Path], klass: str | None, boxes: float | None, options: Any
+) -> tuple[str, dict[str, Any]]:
+    """Scan and write; what to say of it, and the same for programs."""
+    from everywindow import api
+
+    m = api.scan(classifier, image, **options)
     peak = m.strongest(klass)
     listed = None if boxes is None else m.boxes(peak.klass, boxes)
-    _write(m, files, peak.klass)
-    console.say(map_text(m, peak, listed))
-    console.say(f"written:    {', '.join(map(str, files))}")
-    console.result({**map_record(m, peak, listed), "files": [str(file) for file in files]})
+    for file in files:
+        m.save(file, klass=peak.klass)
+    return map_text(m, peak, listed), map_record(m, peak, listed)
+
+
+def _at_several(
+    classifier: Classifier,
+    image: str,
+    scales: Sequence[float],
+    folders: Sequence[Path],
+    klass: str | None,
+    boxes: float | None,
+    options: Any,
+) -> tuple[str, dict[str, Any]]:
+    """The same at several scales."""
+    from everywindow import api
+
+    several = api.pyramid(classifier, image, scales, **options)
+    found = several.shown_class(klass)
+    listed = None if boxes is None else several.boxes(found, boxes)
+    for folder in folders:
+        several.save(folder)
+    return pyramid_text(several, found, listed), pyramid_record(several, found, listed)
 
 
 def _files(out: str) -> list[Path]:
@@ -122,8 +148,3 @@ def _files(out: str) -> list[Path]:
     path = Path(out)
     folder = not path.suffix or (path.is_dir() and path.suffix.lower() != ".zarr") or out.endswith("/")
     return [path / name for name in BOTH] if folder else [path]
-
-
-def _write(m: ScoreMap, files: list[Path], klass: int) -> None:
-    for file in files:
-        m.save(file, klass=klass)

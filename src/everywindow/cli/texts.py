@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 HOW = {"crops": "windows one by one", "fcn": "in one pass", "exact": "what windows share once"}
 
-AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
-
 
 def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = None) -> str:
     """A short summary: the image's top classes, where the strongest response is, boxes, how it was computed."""
@@ -132,9 +130,10 @@ def _boxes(unit: str, boxes: Sequence[Detection] | None) -> list[tuple[str, str]
 
 def _box(found: Detection) -> str:
     """The box in pixels of the image as it was given, x first."""
-    axes = len(found.start)
-    names = AXES.get(axes, tuple(f"axis {i} " for i in range(axes)))
-    spans = [f"{name} {a:g} to {b:g}" for name, a, b in zip(names, found.start, found.stop, strict=True)]
+    from everywindow.geometry import axis_names
+
+    named = zip(axis_names(len(found.start)), found.start, found.stop, strict=True)
+    spans = [f"{name} {a:g} to {b:g}" for name, a, b in named]
     return ", ".join(reversed(spans))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from everywindow.engines import Prepared, Run
+from everywindow.engines import Prepared, Run, run
 from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Output, chosen, final_activation
@@ -56,6 +56,30 @@ def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run,
         seconds=finished.seconds,
         picture=read.picture,
     )
+
+
+def scored(
+    known: Classifier,
+    prepared: Prepared,
+    read: Image,
+    stride: tuple[int, ...] | None,
+    *,
+    mode: str,
+    output: Output = None,
+    memory: int | str | None = None,
+    progress: bool | None = None,
+) -> ScoreMap:
+    """Every window of an image, scored in a mode, as a map.
+
+    Raises:
+        InputError, IndependenceError: as for a scan.
+        ConversionError: ``mode="fcn"`` and the network has no plain conversion.
+    """
+    warn_of_pixels(known, read, stride)
+    finished = run(
+        prepared, read.pixels, known.window, stride, mode=mode, output=output, memory=memory, progress=progress
+    )
+    return score_map(known, prepared, read, finished, output)
 
 
 def warn_of_pixels(known: Classifier, read: Image, stride: tuple[int, ...] | None) -> None:

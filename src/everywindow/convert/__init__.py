@@ -1,7 +1,7 @@
 """From a captured classifier to a fully convolutional network."""
 
 from everywindow.convert.conversion import INSTEAD, fully_convolutional
-from everywindow.convert.kept import converted, for_inference
+from everywindow.convert.kept import conversion_of, converted, for_inference
 from everywindow.convert.network import FullyConvolutional, Geometry
 from everywindow.convert.reuse import reusing_memory
 from everywindow.convert.turned import Turned, turned
@@ -11,6 +11,7 @@ __all__ = [
     "FullyConvolutional",
     "Geometry",
     "Turned",
+    "conversion_of",
     "converted",
     "for_inference",
     "fully_convolutional",

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 from everywindow.convert.conversion import fully_convolutional
 from everywindow.convert.network import FullyConvolutional
 from everywindow.convert.reuse import reusing_memory
+from everywindow.errors import ConversionError
 from everywindow.graph import Network
 
 MOST_STRIDES = 8
@@ -28,6 +29,14 @@ def converted(network: Network, stride: tuple[int, ...]) -> FullyConvolutional:
             kept.clear()
         kept[stride] = fully_convolutional(network, stride, copy=False)
     return kept[stride]
+
+
+def conversion_of(network: Network, stride: tuple[int, ...]) -> FullyConvolutional | None:
+    """:func:`converted`, or None where the network has no plain conversion."""
+    try:
+        return converted(network, stride)
+    except ConversionError:
+        return None
 
 
 def for_inference(fcn: FullyConvolutional) -> FullyConvolutional:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from everywindow.convert import fully_convolutional
+from everywindow.convert import conversion_of
 from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.prepare import Prepared, unproved
-from everywindow.errors import ConversionError, EverywindowError
+from everywindow.errors import EverywindowError
 from everywindow.geometry import Value, WindowGrid, times
 from everywindow.graph import Network, captured_apart, records
 from everywindow.sharing import exact_macs
@@ -105,10 +105,8 @@ def _near(network: Network, grid: WindowGrid) -> list[tuple[int, ...]]:
 
 def _fcn(network: Network, grid: WindowGrid) -> int:
     """Mult-adds of one pass; 0 where the network has none."""
-    try:
-        return fcn_macs(fully_convolutional(network, grid.stride, copy=False).maps, grid)
-    except ConversionError:
-        return 0
+    fcn = conversion_of(network, grid.stride)
+    return 0 if fcn is None else fcn_macs(fcn.maps, grid)
 
 
 def _unpadded(network: Network, grid: WindowGrid) -> Iterator[Advice]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everywindow.convert import INSTEAD, FullyConvolutional, converted
-from everywindow.costing import crops_macs, fcn_macs
+from everywindow.convert import INSTEAD, FullyConvolutional, conversion_of, converted
+from everywindow.costing import fcn_macs
 from everywindow.engines.forecast import Forecast, forecast
 from everywindow.engines.measured import expected_seconds, measured_seconds
 from everywindow.engines.prepare import Prepared, unproved
@@ -71,7 +71,7 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
     fcn = _provably_equal(network, grid)
     guesses = {"crops": predicted.crops, "exact": predicted.exact}
     if fcn is not None:
-        guesses["fcn"] = predicted.one_pass(fcn_macs(fcn.maps, grid) / max(1, crops_macs(network, grid)))
+        guesses["fcn"] = predicted.one_pass(fcn_macs(fcn.maps, grid))
     seconds = expected_seconds(guesses, known)
     crops, exact = seconds["crops"], seconds["exact"]
     if fcn is not None:
@@ -112,7 +112,4 @@ def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | 
     """The converted network, where its scores are proved to be those of the crops."""
     if not one_pass_records(network).verdict.exact:
         return None
-    try:
-        return converted(network, grid.stride)
-    except ConversionError:
-        return None
+    return conversion_of(network, grid.stride)

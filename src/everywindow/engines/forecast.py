@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from everywindow.costing import calls, window_peak_bytes
+from everywindow.costing import calls, crops_macs, window_peak_bytes
 from everywindow.engines.crops import windows_at_a_time
 from everywindow.engines.exact import Batches, plan_batches
 from everywindow.engines.rates import Rates, rates_for
@@ -41,6 +41,7 @@ class Forecast:
         share: how many of the calls that can be shared should be; None for all.
         computing: of the crops' seconds those that do not depend on the size of a batch.
         batch: what a batch costs beside.
+        macs: mult-adds of the crops.
     """
 
     crops: float
@@ -48,10 +49,11 @@ class Forecast:
     share: int | None
     computing: float
     batch: float
+    macs: int
 
-    def one_pass(self, share: float) -> float:
-        """Seconds of one pass that takes a share of the crops' mult-adds."""
-        return self.computing * share + self.batch
+    def one_pass(self, macs: int) -> float:
+        """Seconds of one pass of so many mult-adds, at the rate of the crops."""
+        return self.computing * (macs / max(1, self.macs)) + self.batch
 
 
 def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: torch.dtype, limit: int) -> Forecast:
@@ -75,7 +77,8 @@ def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: to
         if share is not None:
             fewer = _batches(network, grid, dtype, limit, share)
             exact = inf if fewer is None else _total(fewer, None, rates)
-        kept[key] = Forecast(crops, exact, share, computing, _handling(1, 1, len(one_by_one), rates))
+        handling = _handling(1, 1, len(one_by_one), rates)
+        kept[key] = Forecast(crops, exact, share, computing, handling, crops_macs(network, grid))
     return kept[key]
 
 

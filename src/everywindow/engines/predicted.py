@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from math import isfinite
 
-from everywindow.convert import converted
-from everywindow.costing import crops_macs, fcn_macs
+from everywindow.convert import conversion_of
+from everywindow.costing import fcn_macs
 from everywindow.engines.forecast import forecast
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.prepare import Prepared, default_stride, for_output, unproved
-from everywindow.errors import ConversionError
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Output, using
 
@@ -42,8 +41,5 @@ def predicted_seconds(
         if engine != "fcn":
             seconds = found.crops if engine == "crops" else found.exact
             return seconds if isfinite(seconds) else None
-        try:
-            maps = converted(network, grid.stride).maps
-        except ConversionError:
-            return None
-    return found.one_pass(fcn_macs(maps, grid) / max(1, crops_macs(network, grid)))
+        fcn = conversion_of(network, grid.stride)
+    return None if fcn is None else found.one_pass(fcn_macs(fcn.maps, grid))

@@ -9,7 +9,7 @@ from math import prod
 
 import torch
 
-from everywindow.convert import FullyConvolutional, converted
+from everywindow.convert import FullyConvolutional, conversion_of
 from everywindow.costing import LayerCost, crops_macs, fcn_macs, layer_costs, window_macs, window_peak_bytes
 from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import windows_at_a_time
@@ -20,7 +20,7 @@ from everywindow.engines.layers import layer_plans
 from everywindow.engines.memory import SCRATCH
 from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.engines.rates import rates_known
-from everywindow.errors import ConversionError, InputError
+from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Network
 from everywindow.sharing import Program, exact_macs, program_for, program_macs, rest_calls, shared_work
@@ -64,9 +64,9 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
     network = network_of(prepared)
     predicted = _forecast(prepared, network, grid, limit, predict)
     found = {"crops": _crops(network, prepared, grid, limit, predicted)}
-    fcn = _converted(network, grid)
+    fcn = conversion_of(network, grid.stride)
     if fcn is not None:
-        found["fcn"] = _fcn(fcn, prepared, grid, limit, predicted, found["crops"].macs)
+        found["fcn"] = _fcn(fcn, prepared, grid, limit, predicted)
     choice = choose(prepared, grid, "exact", limit) if predicted is not None else None
     found["exact"] = _exact(network, prepared, grid, limit, choice, found)
     return found
@@ -76,7 +76,7 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
     """The layers, with how windows share each and its mult-adds for the image in each mode."""
     network = network_of(prepared)
     rows = layer_costs(network)
-    fcn = _converted(network, grid)
+    fcn = conversion_of(network, grid.stride)
     one_pass: Counter[str] = Counter()
     for size in fcn.maps if fcn is not None else ():
         one_pass[size.layer] += size.macs_for(grid)
@@ -94,13 +94,6 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
         return replace(row, how=hows.get(row.layer, "per window"), image_macs=macs)
 
     return tuple(map(priced, rows))
-
-
-def _converted(network: Network, grid: WindowGrid) -> FullyConvolutional | None:
-    try:
-        return converted(network, grid.stride)
-    except ConversionError:
-        return None
 
 
 def _forecast(
@@ -129,7 +122,6 @@ def _fcn(
     grid: WindowGrid,
     limit: int,
     predicted: Forecast | None,
-    crops: int,
 ) -> ModeCost:
     macs = fcn_macs(fcn.maps, grid)
     whole = ModeCost("fcn", macs, engine="fcn", reason="asked for")
@@ -138,7 +130,7 @@ def _fcn(
     except InputError:
         return whole
     planned = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
-    seconds = predicted.one_pass(planned / max(1, crops)) if predicted is not None else None
+    seconds = predicted.one_pass(planned) if predicted is not None else None
     return replace(whole, planned_macs=planned, seconds=seconds, peak_bytes=peak)
 
 

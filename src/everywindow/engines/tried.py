@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from everywindow.convert import FullyConvolutional, converted
+from everywindow.convert import FullyConvolutional, conversion_of
 from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.crops import run_crops
 from everywindow.engines.fcn import run_fcn
 from everywindow.engines.job import Job
 from everywindow.engines.rates import rates_for
-from everywindow.errors import ConversionError, InputError
+from everywindow.errors import InputError
 from everywindow.geometry import Span, Tile, WindowGrid, tile_of
 from everywindow.graph import Network, one_pass_records, precision
 
@@ -82,9 +82,8 @@ def one_pass_hint(job: Job, scores: Tensor, predicted: float, crops: float) -> s
     network = job.prepared.network
     if network is None or predicted < LEAST_SECONDS or one_pass_records(network).verdict.exact:
         return ""
-    try:
-        fcn = converted(network, job.grid.stride)
-    except ConversionError:
+    fcn = conversion_of(network, job.grid.stride)
+    if fcn is None:
         return ""
     all_macs = crops_macs(network, job.grid)
     gain = predicted / crops * all_macs / max(1, fcn_macs(fcn.maps, job.grid))

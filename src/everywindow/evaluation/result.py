@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,10 +139,7 @@ class Evaluation:
         Raises:
             InputError: ``path`` cannot be written.
         """
-        with atomic_path(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(COLUMNS)
-            writer.writerows(self._line(image, row.name) for image in self.images for row in self.rows)
+        _write_csv(path, COLUMNS, (self._line(image, row.name) for image in self.images for row in self.rows))
 
     def boxes_to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write a line per image, protocol and class: whether the peak lies in a box, the ROC area, boxes found.
@@ -149,14 +147,7 @@ class Evaluation:
         Raises:
             InputError: ``path`` cannot be written.
         """
-        with atomic_path(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(BOX_COLUMNS)
-            for image in self.images:
-                for name, classes in image.located.items():
-                    for klass, found in classes.items():
-                        hit = None if found.hit is None else int(found.hit)
-                        writer.writerow((image.name, name, klass, hit, found.roc, len(found.boxes)))
+        _write_csv(path, BOX_COLUMNS, (line for image in self.images for line in _box_lines(image)))
 
     def to_html(self, path: str | os.PathLike[str]) -> None:
         """Write a page that needs no other file and no network.
@@ -213,3 +204,17 @@ def _box_cells(each: Localisation) -> tuple[str, ...]:
     numbers = (each.roc, *each.precision.values())
     shown = ("" if number is None else f"{number:.3f}" for number in numbers)
     return (each.name, each.klass, str(each.images), _shown(each.pointing), *shown)
+
+
+def _box_lines(image: ImageResult) -> Iterator[tuple[Any, ...]]:
+    for name, classes in image.located.items():
+        for klass, found in classes.items():
+            hit = None if found.hit is None else int(found.hit)
+            yield image.name, name, klass, hit, found.roc, len(found.boxes)
+
+
+def _write_csv(path: str | os.PathLike[str], header: Iterable[str], lines: Iterable[tuple[Any, ...]]) -> None:
+    with atomic_path(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(lines)

@@ -25,7 +25,7 @@ from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions,
 from everywindow.geometry.tiles import Seen, Span, Tile, rectangles, tile_of, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
-from everywindow.geometry.windows import WindowGrid, per_axis, times
+from everywindow.geometry.windows import WindowGrid, axis_names, per_axis, times
 
 __all__ = [
     "FILL",
@@ -57,6 +57,7 @@ __all__ = [
     "Value",
     "Verdict",
     "WindowGrid",
+    "axis_names",
     "coalesced",
     "feature_dim",
     "has_batch",

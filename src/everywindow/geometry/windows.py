@@ -69,6 +69,15 @@ def times(sizes: tuple[int, ...]) -> str:
     return "×".join(str(size) for size in sizes)
 
 
+def axis_names(axes: int) -> tuple[str, ...]:
+    """Names of spatial axes for people, the last one x.
+
+    >>> axis_names(2)
+    ('y', 'x')
+    """
+    return ("z", "y", "x")[-axes:] if axes <= 3 else tuple(f"axis {index}" for index in range(axes))
+
+
 def per_axis(name: str, value: int | tuple[int, ...] | list[int], axes: int) -> tuple[int, ...]:
     """One positive integer per axis from an int or a sequence.
 

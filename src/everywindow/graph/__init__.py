@@ -1,7 +1,7 @@
 """The captured graph of a network and the records of its values."""
 
 from everywindow.graph.activation import Activation, final_activation
-from everywindow.graph.applied import Applied, applied, named_arguments, original
+from everywindow.graph.applied import CONVOLUTIONS, Applied, applied, first_convolution, named_arguments, original
 from everywindow.graph.cache import captured, captured_apart
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
@@ -16,6 +16,7 @@ from everywindow.graph.records import Records, one_pass_network, one_pass_record
 from everywindow.graph.selected import only
 
 __all__ = [
+    "CONVOLUTIONS",
     "VIEWS",
     "Activation",
     "Applied",
@@ -34,6 +35,7 @@ __all__ = [
     "evaluated",
     "evaluating",
     "final_activation",
+    "first_convolution",
     "gathered_inputs",
     "last_uses",
     "leaves",

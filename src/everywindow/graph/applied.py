@@ -25,6 +25,10 @@ class _Place(NamedTuple):
     is_floating_point: bool
 
 
+CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
+"""Layers by which an input is known, and its spatial axes."""
+
+
 class Applied(nn.Module):
     """The original with the same further arguments for every window; its outputs as plain data.
 
@@ -136,16 +140,16 @@ def lacking_arguments(module: nn.Module) -> list[str]:
     return [p.name for p in further if p.default is inspect.Parameter.empty and p.name not in given]
 
 
+def first_convolution(module: nn.Module) -> nn.Module | None:
+    """The convolution that comes first among a module's layers, where there is one."""
+    return next((part for part in module.modules() if isinstance(part, tuple(CONVOLUTIONS))), None)
+
+
 def tensors_in(value: Any) -> list[Tensor]:
     """The tensors among arguments or outputs."""
     tensors: dict[str, Tensor] = {}
     _taken_out(value, (), tensors)
     return list(tensors.values())
-
-
-def holds_tensors(value: Any) -> bool:
-    """Whether there are any."""
-    return bool(tensors_in(value))
 
 
 def _taken_out(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) -> Any:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from everywindow.errors import CaptureError, EverywindowError, InputError
 from everywindow.geometry import times
-from everywindow.graph.applied import Applied, holds_tensors, lacking_arguments, original, tensors_in
+from everywindow.graph.applied import Applied, first_convolution, lacking_arguments, original, tensors_in
 
 LONGEST = 120
 """Characters of a message of torch's, or of a line of code, that are passed on."""
@@ -58,7 +58,7 @@ def check_arguments(module: Applied, image: Tensor) -> None:
 
 def _not_taken(module: nn.Module, image: Tensor, misfit: str) -> InputError:
     """What does not fit of channels, window and further arguments, as far as it is seen."""
-    taken, given = _first_channels(module), image.shape[1]
+    taken, given = getattr(first_convolution(module), "in_channels", None), image.shape[1]
     refused = f"{type(original(module)).__name__} does not take a window of {times(tuple(image.shape[1:]))}"
     if taken not in (None, given) and "channels" in misfit:
         why = f"{refused} (its first convolution takes {taken} channels, not {given})"
@@ -69,17 +69,12 @@ def _not_taken(module: nn.Module, image: Tensor, misfit: str) -> InputError:
     return InputError("window", f"{refused}{beside} ({misfit})", remedy)
 
 
-def _first_channels(module: nn.Module) -> int | None:
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    return next((part.in_channels for part in module.modules() if isinstance(part, kinds)), None)
-
-
 def _constants(module: nn.Module) -> str:
     """What a module gets beside the image: tensors with their shapes, other values as they are."""
     if not isinstance(module, Applied):
         return ""
     tensors = {key: list(value.shape) for key, value in module.tensors.items() if value is not None}
-    others = {key: _short(repr(value)) for key, value in module.arguments().items() if not holds_tensors(value)}
+    others = {key: _short(repr(value)) for key, value in module.arguments().items() if not tensors_in(value)}
     return ", ".join(f"{key} {value}" for key, value in {**tensors, **others}.items())
 
 

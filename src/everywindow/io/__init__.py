@@ -1,8 +1,8 @@
 """Images in, files out."""
 
-from everywindow.io.atomic import atomic_path
+from everywindow.io.atomic import atomic_file, atomic_path
 from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 
-__all__ = ["Image", "atomic_path", "image_files", "is_image_name", "read_image", "read_picture"]
+__all__ = ["Image", "atomic_file", "atomic_path", "image_files", "is_image_name", "read_image", "read_picture"]

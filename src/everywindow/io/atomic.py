@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from everywindow.errors import InputError
@@ -40,6 +40,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _exchange(folder, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def atomic_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
+    """:func:`atomic_path` for a file, which takes no folder's place.
+
+    Raises:
+        InputError: a folder is there, or ``path`` cannot be written.
+    """
+    if Path(path).is_dir():
+        raise InputError(str(path), "is a folder", "give the name of a file")
+    return atomic_path(path)
 
 
 def _exchange(folder: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from everywindow.errors import InputError
-from everywindow.graph import Applied, GraphNetwork, applied, original
+from everywindow.graph import CONVOLUTIONS, Applied, GraphNetwork, applied, first_convolution, original
 from everywindow.models.told import Told, is_converted, told
 
 ACTIVATIONS = ("softmax", "sigmoid", "none")
@@ -22,8 +22,6 @@ FARTHEST = 2.0
 
 TOLD: Any = "told"
 """In the place of a value: as the module tells it, if it is of a library whose modules do."""
-
-_CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
 
 
 @dataclass(init=False, frozen=True, eq=False, repr=False)
@@ -166,19 +164,15 @@ def spatial_axes(module: nn.Module) -> int:
     known = told(module).window
     if known is not None:
         return len(known)
-    first = _first_convolution(module)
-    return 2 if first is None else next(axes for kind, axes in _CONVOLUTIONS.items() if isinstance(first, kind))
-
-
-def _first_convolution(module: nn.Module) -> nn.Module | None:
-    return next((child for child in module.modules() if isinstance(child, tuple(_CONVOLUTIONS))), None)
+    first = first_convolution(module)
+    return 2 if first is None else next(axes for kind, axes in CONVOLUTIONS.items() if isinstance(first, kind))
 
 
 def _seen_channels(module: nn.Module, *normalisation: Any) -> int:
     """Channels of the input as the first convolution has them, or else what was given for each channel."""
     if isinstance(module, GraphNetwork):
         return module.network.channels
-    first = int(getattr(_first_convolution(module), "in_channels", 0))
+    first = int(getattr(first_convolution(module), "in_channels", 0))
     lengths = (len(values) for values in normalisation if isinstance(values, Sequence) and not isinstance(values, str))
     return first or next(filter(None, lengths), 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from everywindow.geometry import axis_names
 from everywindow.report.text import quantity, table
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ DIFFERENCES = (
     "lowest",
     "same top class",
 )
-AXES = {1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
 
 def comparison_text(c: Comparison) -> str:
@@ -117,8 +117,7 @@ def place_text(place: tuple[float, ...]) -> str:
     >>> place_text((20, 33.5))
     'y 20, x 33.5'
     """
-    names = AXES.get(len(place), tuple(f"axis {i}" for i in range(len(place))))
-    return ", ".join(f"{name} {at:g}" for name, at in zip(names, place, strict=True))
+    return ", ".join(f"{name} {at:g}" for name, at in zip(axis_names(len(place)), place, strict=True))
 
 
 def _seconds(seconds: float) -> str:

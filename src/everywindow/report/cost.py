@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -15,7 +14,8 @@ from everywindow.costing import LayerCost
 from everywindow.engines import Advice, ModeCost
 from everywindow.errors import InputError
 from everywindow.geometry import times
-from everywindow.io import atomic_path
+from everywindow.io import atomic_file
+from everywindow.report.document import columns
 from everywindow.report.modules import by_module
 from everywindow.report.text import amount, quantity, table
 
@@ -115,7 +115,7 @@ class Cost:
         """All of it as JSON, and into a file where one is given."""
         text = json.dumps(self.as_dict(), indent=2)
         if path is not None:
-            with _file(Path(path)) as part:
+            with atomic_file(path) as part:
                 part.write_text(text + "\n", encoding="utf-8")
         return text
 
@@ -128,7 +128,7 @@ class Cost:
     ) -> None:
         """One line per layer; other arguments and errors are those of :meth:`layers`."""
         columns = list(_flat(self.rows[0], tuple(self.macs))) if self.rows else []
-        with _file(Path(path)) as part, part.open("w", newline="", encoding="utf-8") as file:
+        with atomic_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(_flat(row, tuple(self.macs)) for row in self.layers(sort, depth, only))
@@ -140,7 +140,7 @@ class Cost:
         return self.table()
 
     def _repr_html_(self) -> str:
-        parts = [_html(cost_rows(self.rows)), _html([MODE_HEADER, *self._mode_rows()])]
+        parts = [columns(cost_rows(self.rows), left=2), columns([MODE_HEADER, *self._mode_rows()])]
         return "\n".join([*parts, *(f"<p>{escape(line)}</p>" for line in self._lines())])
 
     def _mode_rows(self) -> list[tuple[str, ...]]:
@@ -227,21 +227,3 @@ def _flat(row: LayerCost, modes: Sequence[str]) -> dict[str, Any]:
 
 def _joined(numbers: Sequence[Any]) -> str:
     return "x".join(map(str, numbers))
-
-
-def _html(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    lines = ["<table><thead><tr>", *(f"<th>{escape(cell)}</th>" for cell in head), "</tr></thead><tbody>"]
-    lines += ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body]
-    return "".join([*lines, "</tbody></table>"])
-
-
-def _file(path: Path) -> AbstractContextManager[Path]:
-    """A file that is written whole or not at all.
-
-    Raises:
-        InputError: a folder is there.
-    """
-    if path.is_dir():
-        raise InputError(str(path), "is a folder", "give the name of a file")
-    return atomic_path(path)

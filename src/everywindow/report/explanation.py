@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from everywindow.engines import Structure
-from everywindow.errors import InputError
 from everywindow.geometry import Reason, times
-from everywindow.io import atomic_path
+from everywindow.io import atomic_file
 from everywindow.report.cost import Cost
 from everywindow.report.document import page
 from everywindow.report.explanation_page import story
@@ -45,12 +44,9 @@ class Explanation:
         Raises:
             InputError: a folder is there, or nothing can be written there.
         """
-        target = Path(path)
-        if target.is_dir():
-            raise InputError(str(target), "is a folder", "give the name of a file")
-        with atomic_path(target) as part:
+        with atomic_file(path) as part:
             part.write_text(self.html(), encoding="utf-8")
-        return target
+        return Path(path)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data for JSON."""
