@@ -21,6 +21,7 @@ from everywindow.geometry.layout import (
     without_space,
 )
 from everywindow.geometry.mapsize import MapSize, peak_elements
+from everywindow.geometry.place import Affine, Place
 from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions, Segment, Slabs, slabs, taken
 from everywindow.geometry.tiles import Seen, Span, Tile, rectangles, tile_of, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
@@ -29,6 +30,7 @@ from everywindow.geometry.windows import WindowGrid, axis_names, per_axis, times
 
 __all__ = [
     "FILL",
+    "Affine",
     "Atom",
     "AxisRecord",
     "Batch",
@@ -42,6 +44,7 @@ __all__ = [
     "LocalOp",
     "MapSize",
     "Misaligned",
+    "Place",
     "Positions",
     "Reason",
     "Regrouping",

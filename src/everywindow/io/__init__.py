@@ -4,5 +4,21 @@ from everywindow.io.atomic import atomic_file, atomic_path
 from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
+from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
 
-__all__ = ["Image", "atomic_file", "atomic_path", "image_files", "is_image_name", "read_image", "read_picture"]
+__all__ = [
+    "ArraySource",
+    "Box",
+    "Image",
+    "Level",
+    "Placement",
+    "Source",
+    "atomic_file",
+    "atomic_path",
+    "box_bytes",
+    "image_files",
+    "is_image_name",
+    "read_image",
+    "read_picture",
+    "spans",
+]
