@@ -1,0 +1,1 @@
+"""Runs over images larger than memory: tiles, what is done of them, and who works on them."""
