@@ -52,15 +52,24 @@ class Manifest:
         self.finished = False
 
     def __enter__(self) -> Manifest:
-        self._stream = (self._result / TILES).open("a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        file = self._result / TILES
+        while True:
+            self._stream = file.open("a+", encoding="utf-8")
+            self._lock(self._stream)
+            # Whoever had the lock may have finished, and put another file in this one's place.
+            if file.exists() and os.path.samestat(os.fstat(self._stream.fileno()), os.stat(file)):
+                break
             self._stream.close()
-            why = "another run is working on it"
-            raise InputError(str(self._result), why, "wait for it, or give another name") from error
         self._read()
         return self
+
+    def _lock(self, stream: TextIO) -> None:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.close()
+            why = "another run is working on it"
+            raise InputError(str(self._result), why, "wait for it, or give another name") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
