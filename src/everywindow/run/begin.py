@@ -1,0 +1,182 @@
+"""The beginning of a run: a job is settled, and its result made; or a job that was begun is taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from everywindow.engines import Prepared, TileEngine, settle
+from everywindow.errors import EverywindowError, InputError
+from everywindow.geometry import Span, WindowGrid
+from everywindow.io import create, identity
+from everywindow.models import Classifier
+from everywindow.run.asked import Asked
+from everywindow.run.attributes import attributes
+from everywindow.run.budget import budget
+from everywindow.run.emptiness import Wanted
+from everywindow.run.identity import PROBE, model_identity, same_probe, versions
+from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
+from everywindow.run.pipeline import AHEAD, BEHIND
+from everywindow.run.spec import Job, Record, difference
+from everywindow.run.tiling import Tiling, pixels_of, tile_shape
+from everywindow.run.worker import Scene
+
+JSON = "zarr.json"
+
+
+def clear(asked: Asked) -> None:
+    """Make room for the result, where what is there may be replaced.
+
+    Raises:
+        InputError: something else is there.
+    """
+    if not asked.out.exists() and not asked.out.is_symlink():
+        return
+    if not (asked.out / JSON).is_file():
+        raise InputError(str(asked.out), "is there and is no result", "choose another name")
+    if asked.overwrite:
+        shutil.rmtree(asked.out)
+
+
+def taken_up(asked: Asked, wanted: Record) -> Job | None:
+    """The job of the result that is there; None where there is none.
+
+    Raises:
+        InputError: it is of another job, or was not made in tiles.
+    """
+    if not asked.out.exists():
+        return None
+    found = read_run(asked.out)
+    if found is None:
+        raise InputError(str(asked.out), "is a map that was not made in tiles", "choose another name, or --overwrite")
+    probes = [record["identities"]["model"].pop(PROBE, None) for record in (found, (wanted := _copy(wanted)))]
+    other = difference(found, wanted)
+    if other is None and not same_probe(*probes):
+        other = "the model gives other scores than then"
+    if other is not None:
+        raise InputError(str(asked.out), f"is of another run ({other})", "choose another name, or --overwrite")
+    found["identities"]["model"][PROBE] = probes[0]
+    return Job.of(found)
+
+
+def asked_for(known: Classifier, prepared: Prepared, asked: Asked, scene: Scene, wanted: Wanted) -> Record:
+    """The job as plain data, without what is settled by measuring."""
+    grid = scene.grid(known.window, asked.stride)
+    return _copy(
+        {
+            "image": asked.image,
+            "view": asked.view,
+            "model": asked.model,
+            "classifier": {
+                name: getattr(known, name) for name in ("window", "channels", "mean", "std", "classes", "activation")
+            },
+            "mask": asked.mask,
+            "mode": asked.mode,
+            "output": asked.output,
+            "device": str(prepared.device),
+            "dtype": str(prepared.dtype).removeprefix("torch."),
+            "stride": asked.stride,
+            "counts": grid.counts,
+            "identities": {
+                "model": model_identity(known, prepared),
+                "image": identity(asked.image),
+                "wanted": wanted.describe(),
+            },
+            "versions": versions(),
+        }
+    )
+
+
+def settled(known: Classifier, prepared: Prepared, asked: Asked, scene: Scene, wanted: Wanted, record: Record) -> Job:
+    """Choose the tiles, and how the engine works on them."""
+    grid = scene.grid(known.window, asked.stride)
+    shares = budget(asked.memory)
+    reading, computing = scene.region.bytes_per_pixel, known.channels * prepared.dtype.itemsize
+    most = shares.tile_pixels(reading, computing, AHEAD + BEHIND)
+    shape = asked.tile or tile_shape(grid, most)
+    shape = tuple(min(each, count) for each, count in zip(shape, grid.counts, strict=True))
+    sample = _sample(grid, Tiling(grid.counts, shape), scene, wanted)
+    settings = settle(prepared, known.window, asked.stride, asked.mode, asked.output, shares.values, sample)
+    return Job.of({**record, "tile": shape, "settings": dataclasses.asdict(settings)})
+
+
+def _sample(grid: WindowGrid, tiling: Tiling, scene: Scene, wanted: Wanted) -> Tensor:
+    """The pixels of the first tile that is wanted and can be read."""
+    trouble: EverywindowError | None = None
+    for windows in _wanted_tiles(tiling, wanted):
+        try:
+            return scene.region.read(_pixels(grid, windows))
+        except EverywindowError as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+    raise InputError("image", "nothing in it is wanted", "look at the mask and the region, or give --mask none")
+
+
+def _wanted_tiles(tiling: Tiling, wanted: Wanted) -> Iterator[tuple[Span, ...]]:
+    """The windows of tiles of which some are wanted, whole tiles first."""
+    tiles = [tiling.windows(tile) for tile in range(tiling.total)]
+    whole = [w for w in tiles if tuple(stop - first for first, stop in w) == tiling.shape]
+    chosen = set(whole)
+    for windows in (*whole, *(w for w in tiles if w not in chosen)):
+        if wanted.wanted(windows).any():
+            yield windows
+
+
+def _pixels(grid: WindowGrid, windows: tuple[Span, ...]) -> tuple[Span, ...]:
+    starts = [first * step for (first, _), step in zip(windows, grid.stride, strict=True)]
+    sizes = pixels_of(grid, [stop - first for first, stop in windows])
+    return tuple((start, start + size) for start, size in zip(starts, sizes, strict=True))
+
+
+def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, asked: Asked) -> None:
+    """The result without scores, and ``run.json``; it appears as a whole.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    grid = scene.grid(known.window, job.stride)
+    scores = _one(engine, grid, scene)
+    activation, classes = asked.describe(scores)
+    found = attributes(job, known, scene, engine.verdict, engine.plan, activation, classes)
+    try:
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{asked.out.name[:40]}.", dir=asked.out.parent))
+        try:
+            made = folder / asked.out.name
+            labels = classes or [f"class {index}" for index in range(len(scores))]
+            create(made, len(scores), job.counts, job.tile, str(_numpy_dtype(scores)), found, labels)
+            write_whole(made / RUN, json.dumps(job.record(), indent=1) + "\n")
+            (made / TILES).touch()
+            sync_folder(made)
+            os.rename(made, asked.out)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror or error})"
+        raise InputError(str(asked.out), why, "choose another place") from error
+
+
+def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:
+    """The scores of a window of nothing, to see how many there are."""
+    tile = engine.tile(grid, tuple((0, 1) for _ in grid.counts))
+    blank = scene.region.blank(tuple(stop - first for first, stop in tile.pixels))
+    scores = engine.scores(blank, tile, grid)
+    return scores.float() if scores.dtype.itemsize < 4 else scores
+
+
+def _numpy_dtype(scores: Tensor) -> Any:
+    return scores.numpy().dtype
+
+
+def _copy(record: Record) -> Record:
+    copied: Record = json.loads(json.dumps(record))
+    return copied
