@@ -4,6 +4,8 @@ from everywindow.io.atomic import atomic_file, atomic_path
 from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
+from everywindow.io.opening import identity, open_source
+from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
 
 __all__ = [
@@ -12,13 +14,17 @@ __all__ = [
     "Image",
     "Level",
     "Placement",
+    "Region",
     "Source",
     "atomic_file",
     "atomic_path",
     "box_bytes",
+    "identity",
     "image_files",
     "is_image_name",
+    "open_source",
     "read_image",
     "read_picture",
+    "region_of",
     "spans",
 ]
