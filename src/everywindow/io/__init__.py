@@ -4,6 +4,7 @@ from everywindow.io.atomic import atomic_file, atomic_path
 from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
+from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
 from everywindow.io.opening import identity, open_source
 from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
@@ -16,15 +17,21 @@ __all__ = [
     "Placement",
     "Region",
     "Source",
+    "Store",
+    "add_levels",
     "atomic_file",
     "atomic_path",
     "box_bytes",
+    "create",
     "identity",
     "image_files",
     "is_image_name",
+    "is_store",
     "open_source",
+    "place_of",
     "read_image",
     "read_picture",
     "region_of",
+    "remove_partial",
     "spans",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from everywindow.engines import Prepared, TileEngine, settle
@@ -168,7 +169,7 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, asked: A
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:
     """The scores of a window of nothing, to see how many there are."""
     tile = engine.tile(grid, tuple((0, 1) for _ in grid.counts))
-    blank = scene.region.blank(tuple(stop - first for first, stop in tile.pixels))
+    blank = torch.zeros((scene.region.channels, *(stop - first for first, stop in tile.pixels)))
     scores = engine.scores(blank, tile, grid)
     return scores.float() if scores.dtype.itemsize < 4 else scores
 

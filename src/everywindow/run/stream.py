@@ -134,9 +134,7 @@ def _count(tiling: Tiling, tile: int) -> int:
     return prod(stop - first for first, stop in tiling.windows(tile))
 
 
-def _streamed(
-    job: Job, manifest: Manifest, engine: TileEngine, asked: Asked, before: int, seconds: float
-) -> Streamed:
+def _streamed(job: Job, manifest: Manifest, engine: TileEngine, asked: Asked, before: int, seconds: float) -> Streamed:
     states = [manifest.states[tile] for tile in sorted(manifest.states)]
     return Streamed(
         path=asked.out,
