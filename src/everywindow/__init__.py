@@ -20,6 +20,7 @@ from everywindow.errors import (
     IndependenceError,
     InputError,
     ModelError,
+    StoppedError,
     TrustError,
 )
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         FullyConvolutional,
         Pyramid,
         ScoreMap,
+        Streamed,
         compare,
         convolutionalize,
         cost,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         load,
         pyramid,
         scan,
+        stream,
     )
     from everywindow.inferer import DenseInferer
 
@@ -65,6 +68,8 @@ __all__ = [
     "ModelError",
     "Pyramid",
     "ScoreMap",
+    "StoppedError",
+    "Streamed",
     "TrustError",
     "compare",
     "convolutionalize",
@@ -74,6 +79,7 @@ __all__ = [
     "load",
     "pyramid",
     "scan",
+    "stream",
 ]
 
 

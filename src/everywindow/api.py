@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from everywindow.comparing import (
     Asked,
     compare_one,
     compare_several,
+    described,
     listed,
     read_for,
     scored,
@@ -36,6 +38,8 @@ from everywindow.graph import Output, captured, original
 from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
+from everywindow.run import Asked, Shown, Streamed, resident
+from everywindow.run import stream as streamed
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
@@ -122,6 +126,96 @@ def scan(
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
     return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=progress)
+
+
+def stream(
+    classifier: Model,
+    image: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    mode: str = "exact",
+    pad: Sizes | None = None,
+    scale: float | None = None,
+    level: int | None = None,
+    spacing: float | None = None,
+    roi: Sequence[tuple[float, float]] | None = None,
+    raw: bool = False,
+    mask: str | os.PathLike[str] | None = None,
+    tile: Sizes | None = None,
+    output: Output = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    progress: Shown = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    fail_fast: bool = False,
+    reopen: Mapping[str, Any] | None = None,
+) -> Streamed:
+    """The classifier's score at every window of an image of any size, written to disk tile by tile.
+
+    The map is that of :func:`scan`. The image is read by parts, so it may be larger than memory; a run that was stopped
+    or killed goes on where it was. :meth:`ScoreMap.load` reads the result, :func:`export` gives it to other programs.
+
+    Args:
+        image: file or folder of an image: whatever :func:`scan` reads, TIFF of any size, whole slides, GeoTIFF, zarr
+            and OME-Zarr, NIfTI, WFDB records.
+        out: the result, an OME-Zarr folder whose name ends in ``.zarr``.
+        window, stride, mode, pad, output, device, dtype: as for :func:`scan`.
+        scale: scanned pixels per pixel of the image.
+        level: which resolution of the image to scan, where it has several; 0 is the finest.
+        spacing: extent of a scanned pixel in the image's unit (micrometers of slides: their "mpp"). A level within
+            1 % is taken as it is, else the next finer one is resized.
+        roi: per axis the first pixel and the one after the last, of level 0, to scan no more than that.
+        raw: take values as they are, not scaled to 0 to 1; those of recordings and volumes always are.
+        mask: which windows to leave out: None for those without any data, ``"auto"`` for all without tissue (or other
+            matter), ``"none"`` for none, or a file: a picture that covers the image, of any resolution, not 0 where it
+            is wanted, or GeoJSON. What is left out is NaN.
+        tile: windows per axis that are computed and written together; by default as memory allows.
+        memory: bytes (or a string like ``"2GiB"``) that the whole process may take; by default half of what is free.
+        progress: a bar on stderr; ``"json"`` for a line of JSON per tile.
+        resume: go on with a run of the same job that was not finished, and try again what failed.
+        overwrite: replace a result that is there.
+        fail_fast: end where a tile cannot be read or computed; else it is NaN, and listed in ``failed``.
+        reopen: arguments of :func:`load` with which another process gets the same classifier.
+
+    Raises:
+        InputError: an argument or image that cannot be used; a result of another job is there.
+        StoppedError: a signal asked to stop; what is done stays.
+        ConversionError, IndependenceError: as for :func:`scan`.
+
+    >>> import tempfile, numpy
+    >>> folder = tempfile.mkdtemp()
+    >>> numpy.save(f"{folder}/image.npy", numpy.zeros((40, 50), numpy.uint8))
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> clf = Classifier(net, window=8, mean=[0.5], std=[0.5])
+    >>> done = stream(clf, f"{folder}/image.npy", f"{folder}/map.zarr", tile=10, progress=False)
+    >>> done.counts, done.tiles, done.scored, ScoreMap.load(done.path).scores.shape
+    ((33, 43), 20, 1419, torch.Size([2, 33, 43]))
+    """
+    known = as_classifier(classifier, window)
+    axes = len(known.window)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
+    asked = Asked(
+        image=os.fspath(image),
+        out=Path(out),
+        stride=steps,
+        view={"level": level, "spacing": spacing, "scale": scale, "roi": _spans(roi), "pad": pad, "raw": raw},
+        model=None if reopen is None else dict(reopen),
+        mask={"kind": None if mask is None else os.fspath(mask)},
+        mode=mode,
+        output=output,
+        describe=lambda scores: described(known, prepared, scores, output),
+        tile=None if tile is None else per_axis("tile", _listed(tile), axes),
+        memory=memory_limit(memory, prepared.device) + (resident() if memory is None else 0),
+        resume=resume,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        progress=progress,
+    )
+    return streamed(known, prepared, asked)
 
 
 def pyramid(
@@ -393,6 +487,10 @@ def _path(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
+def _spans(roi: Sequence[tuple[float, float]] | None) -> list[list[float]] | None:
+    return None if roi is None else [list(span) for span in roi]
+
+
 __all__ = [
     "Classifier",
     "Comparison",
@@ -403,6 +501,7 @@ __all__ = [
     "FullyConvolutional",
     "Pyramid",
     "ScoreMap",
+    "Streamed",
     "compare",
     "convolutionalize",
     "cost",
@@ -411,4 +510,5 @@ __all__ = [
     "load",
     "pyramid",
     "scan",
+    "stream",
 ]

@@ -58,8 +58,9 @@ def taken_up(asked: Asked, wanted: Record) -> Job | None:
     found = read_run(asked.out)
     if found is None:
         raise InputError(str(asked.out), "is a map that was not made in tiles", "choose another name, or --overwrite")
-    probes = [record["identities"]["model"].pop(PROBE, None) for record in (found, (wanted := _copy(wanted)))]
-    other = difference(found, wanted)
+    now = _copy(wanted)
+    probes = [record["identities"]["model"].pop(PROBE, None) for record in (found, now)]
+    other = difference(found, now)
     if other is None and not same_probe(*probes):
         other = "the model gives other scores than then"
     if other is not None:

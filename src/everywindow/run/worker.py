@@ -87,7 +87,7 @@ def with_threads(count: int) -> Iterator[None]:
 def work(result: str, tiles: Sequence[int]) -> list[TileState]:
     """Work on some tiles of a result whose ``run.json`` says all that is needed; what became of each.
 
-    Takes plain data and gives plain data, so that another process or machine can do it. Who calls it records the states.
+    Takes plain data and gives plain data, so that another process or machine can do it. The caller records the states.
 
     Raises:
         InputError: the run is of a model that only the process which began it has.
