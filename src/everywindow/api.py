@@ -38,7 +38,7 @@ from everywindow.graph import Output, captured, original
 from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
-from everywindow.run import Asked, Shown, Streamed, resident
+from everywindow.run import Shown, Streamed, Task, resident
 from everywindow.run import stream as streamed
 
 Sizes = int | Sequence[int]
@@ -198,7 +198,7 @@ def stream(
     axes = len(known.window)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
-    asked = Asked(
+    task = Task(
         image=os.fspath(image),
         out=Path(out),
         stride=steps,
@@ -215,7 +215,7 @@ def stream(
         fail_fast=fail_fast,
         progress=progress,
     )
-    return streamed(known, prepared, asked)
+    return streamed(known, prepared, task)
 
 
 def pyramid(

@@ -24,7 +24,7 @@ def attributes(
     activation: str,
     classes: tuple[str, ...] | None,
 ) -> dict[str, Any]:
-    """The ``everywindow`` attributes of a streamed map. No times are among them: of one job they are always the same."""
+    """The ``everywindow`` attributes of a streamed map. There are no times among them."""
     region, source = scene.region, scene.source
     placement = source.placement
     return {

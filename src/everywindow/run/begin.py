@@ -19,7 +19,6 @@ from everywindow.errors import EverywindowError, InputError
 from everywindow.geometry import Span, WindowGrid
 from everywindow.io import create, identity
 from everywindow.models import Classifier
-from everywindow.run.asked import Asked
 from everywindow.run.attributes import attributes
 from everywindow.run.budget import budget
 from everywindow.run.emptiness import Wanted
@@ -27,69 +26,70 @@ from everywindow.run.identity import PROBE, model_identity, same_probe, versions
 from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
 from everywindow.run.pipeline import AHEAD, BEHIND
 from everywindow.run.spec import Job, Record, difference
+from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling, pixels_of, tile_shape
 from everywindow.run.worker import Scene
 
 JSON = "zarr.json"
 
 
-def clear(asked: Asked) -> None:
+def clear(task: Task) -> None:
     """Make room for the result, where what is there may be replaced.
 
     Raises:
         InputError: something else is there.
     """
-    if not asked.out.exists() and not asked.out.is_symlink():
+    if not task.out.exists() and not task.out.is_symlink():
         return
-    if not (asked.out / JSON).is_file():
-        raise InputError(str(asked.out), "is there and is no result", "choose another name")
-    if asked.overwrite:
-        shutil.rmtree(asked.out)
+    if not (task.out / JSON).is_file():
+        raise InputError(str(task.out), "is there and is no result", "choose another name")
+    if task.overwrite:
+        shutil.rmtree(task.out)
 
 
-def taken_up(asked: Asked, wanted: Record) -> Job | None:
+def taken_up(task: Task, wanted: Record) -> Job | None:
     """The job of the result that is there; None where there is none.
 
     Raises:
         InputError: it is of another job, or was not made in tiles.
     """
-    if not asked.out.exists():
+    if not task.out.exists():
         return None
-    found = read_run(asked.out)
+    found = read_run(task.out)
     if found is None:
-        raise InputError(str(asked.out), "is a map that was not made in tiles", "choose another name, or --overwrite")
+        raise InputError(str(task.out), "is a map that was not made in tiles", "choose another name, or --overwrite")
     now = _copy(wanted)
     probes = [record["identities"]["model"].pop(PROBE, None) for record in (found, now)]
     other = difference(found, now)
     if other is None and not same_probe(*probes):
         other = "the model gives other scores than then"
     if other is not None:
-        raise InputError(str(asked.out), f"is of another run ({other})", "choose another name, or --overwrite")
+        raise InputError(str(task.out), f"is of another run ({other})", "choose another name, or --overwrite")
     found["identities"]["model"][PROBE] = probes[0]
     return Job.of(found)
 
 
-def asked_for(known: Classifier, prepared: Prepared, asked: Asked, scene: Scene, wanted: Wanted) -> Record:
+def asked_for(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wanted: Wanted) -> Record:
     """The job as plain data, without what is settled by measuring."""
-    grid = scene.grid(known.window, asked.stride)
+    grid = scene.grid(known.window, task.stride)
     return _copy(
         {
-            "image": asked.image,
-            "view": asked.view,
-            "model": asked.model,
+            "image": task.image,
+            "view": task.view,
+            "model": task.model,
             "classifier": {
                 name: getattr(known, name) for name in ("window", "channels", "mean", "std", "classes", "activation")
             },
-            "mask": asked.mask,
-            "mode": asked.mode,
-            "output": asked.output,
+            "mask": task.mask,
+            "mode": task.mode,
+            "output": task.output,
             "device": str(prepared.device),
             "dtype": str(prepared.dtype).removeprefix("torch."),
-            "stride": asked.stride,
+            "stride": task.stride,
             "counts": grid.counts,
             "identities": {
                 "model": model_identity(known, prepared),
-                "image": identity(asked.image),
+                "image": identity(task.image),
                 "wanted": wanted.describe(),
             },
             "versions": versions(),
@@ -97,16 +97,16 @@ def asked_for(known: Classifier, prepared: Prepared, asked: Asked, scene: Scene,
     )
 
 
-def settled(known: Classifier, prepared: Prepared, asked: Asked, scene: Scene, wanted: Wanted, record: Record) -> Job:
+def settled(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wanted: Wanted, record: Record) -> Job:
     """Choose the tiles, and how the engine works on them."""
-    grid = scene.grid(known.window, asked.stride)
-    shares = budget(asked.memory)
+    grid = scene.grid(known.window, task.stride)
+    shares = budget(task.memory)
     reading, computing = scene.region.bytes_per_pixel, known.channels * prepared.dtype.itemsize
     most = shares.tile_pixels(reading, computing, AHEAD + BEHIND)
-    shape = asked.tile or tile_shape(grid, most)
+    shape = task.tile or tile_shape(grid, most)
     shape = tuple(min(each, count) for each, count in zip(shape, grid.counts, strict=True))
     sample = _sample(grid, Tiling(grid.counts, shape), scene, wanted)
-    settings = settle(prepared, known.window, asked.stride, asked.mode, asked.output, shares.values, sample)
+    settings = settle(prepared, known.window, task.stride, task.mode, task.output, shares.values, sample)
     return Job.of({**record, "tile": shape, "settings": dataclasses.asdict(settings)})
 
 
@@ -139,7 +139,7 @@ def _pixels(grid: WindowGrid, windows: tuple[Span, ...]) -> tuple[Span, ...]:
     return tuple((start, start + size) for start, size in zip(starts, sizes, strict=True))
 
 
-def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, asked: Asked) -> None:
+def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, task: Task) -> None:
     """The result without scores, and ``run.json``; it appears as a whole.
 
     Raises:
@@ -147,24 +147,24 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, asked: A
     """
     grid = scene.grid(known.window, job.stride)
     scores = _one(engine, grid, scene)
-    activation, classes = asked.describe(scores)
+    activation, classes = task.describe(scores)
     found = attributes(job, known, scene, engine.verdict, engine.plan, activation, classes)
     try:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{asked.out.name[:40]}.", dir=asked.out.parent))
+        task.out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{task.out.name[:40]}.", dir=task.out.parent))
         try:
-            made = folder / asked.out.name
+            made = folder / task.out.name
             labels = classes or [f"class {index}" for index in range(len(scores))]
             create(made, len(scores), job.counts, job.tile, str(_numpy_dtype(scores)), found, labels)
             write_whole(made / RUN, json.dumps(job.record(), indent=1) + "\n")
             (made / TILES).touch()
             sync_folder(made)
-            os.rename(made, asked.out)
+            os.rename(made, task.out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         why = f"cannot be written ({error.strerror or error})"
-        raise InputError(str(asked.out), why, "choose another place") from error
+        raise InputError(str(task.out), why, "choose another place") from error
 
 
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:

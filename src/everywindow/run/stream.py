@@ -13,13 +13,13 @@ from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
 from everywindow.io import add_levels, remove_partial
 from everywindow.models import Classifier
-from everywindow.run.asked import Asked
 from everywindow.run.begin import asked_for, clear, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
 from everywindow.run.manifest import FAILED, SKIPPED, Manifest, TileState
 from everywindow.run.progress import RunProgress
 from everywindow.run.spec import Job
 from everywindow.run.stopping import stoppable
+from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling
 from everywindow.run.worker import engine_of, opened, opened_scene, wanted_of, with_threads
 
@@ -63,7 +63,7 @@ class Streamed:
         return self.resumed == self.tiles
 
 
-def stream(known: Classifier, prepared: Prepared, asked: Asked) -> Streamed:
+def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
     """Score every wanted window of an image into a result on disk.
 
     Raises:
@@ -71,59 +71,59 @@ def stream(known: Classifier, prepared: Prepared, asked: Asked) -> Streamed:
         StoppedError: a signal asked to stop; what is done stays.
     """
     started = time.perf_counter()
-    clear(asked)
+    clear(task)
     with ExitStack() as stack:
-        scene = stack.enter_context(opened_scene(asked.image, known, asked.view))
-        wanted = wanted_of(asked.mask, scene, known.window, asked.stride)
-        record = asked_for(known, prepared, asked, scene, wanted)
+        scene = stack.enter_context(opened_scene(task.image, known, task.view))
+        wanted = wanted_of(task.mask, scene, known.window, task.stride)
+        record = asked_for(known, prepared, task, scene, wanted)
         there = taken_up(asked, record)
-        job = there or settled(known, prepared, asked, scene, wanted, record)
+        job = there or settled(known, prepared, task, scene, wanted, record)
         stack.enter_context(with_threads(job.settings.threads))
         engine = engine_of(job, known, prepared)
         if there is None:
-            make(job, known, scene, engine, asked)
-        manifest = stack.enter_context(Manifest(asked.out))
-        before = _left_as_it_is(manifest, job, asked, begun=there is not None)
+            make(job, known, scene, engine, task)
+        manifest = stack.enter_context(Manifest(task.out))
+        before = _left_as_it_is(manifest, job, task, begun=there is not None)
         if not manifest.finished:
-            remove_partial(asked.out)
-            executor = Serial(opened(job, asked.out, engine, known, scene, wanted))
-            _work(executor, manifest, job, asked)
-            add_levels(asked.out)
+            remove_partial(task.out)
+            executor = Serial(opened(job, task.out, engine, known, scene, wanted))
+            _work(executor, manifest, job, task)
+            add_levels(task.out)
             manifest.finish()
-        return _streamed(job, manifest, engine, asked, before, time.perf_counter() - started)
+        return _streamed(job, manifest, engine, task, before, time.perf_counter() - started)
 
 
-def _left_as_it_is(manifest: Manifest, job: Job, asked: Asked, begun: bool) -> int:
+def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int:
     """How many tiles are done; those that failed are tried again.
 
     Raises:
         InputError: a run that was begun and not finished, and nobody asks to resume it.
     """
     failed = [tile for tile, state in manifest.states.items() if state.state == FAILED]
-    if begun and not asked.resume and not manifest.finished:
+    if begun and not task.resume and not manifest.finished:
         total = Tiling(job.counts, job.tile).total
         raise InputError(
-            str(asked.out),
+            str(task.out),
             f"has a run that was begun ({len(manifest.states)} of {total} tiles)",
             "give --resume to go on with it, or --overwrite",
         )
-    if asked.resume and failed:
+    if task.resume and failed:
         manifest.reopen(failed)
     return len(manifest.states)
 
 
-def _work(executor: Executor, manifest: Manifest, job: Job, asked: Asked) -> None:
+def _work(executor: Executor, manifest: Manifest, job: Job, task: Task) -> None:
     """Work on the tiles that are left, and record each."""
     tiling = Tiling(job.counts, job.tile)
     left = [tile for tile in range(tiling.total) if tile not in manifest.states]
     before = sum(_count(tiling, tile) for tile in manifest.states)
-    with stoppable() as stop, RunProgress(prod(job.counts), before, asked.progress) as bar:
-        for state in executor.run(left, stop, asked.fail_fast):
+    with stoppable() as stop, RunProgress(prod(job.counts), before, task.progress) as bar:
+        for state in executor.run(left, stop, task.fail_fast):
             manifest.put(state)
             bar.update(_count(tiling, state.tile), sum(s.state == FAILED for s in manifest.states.values()))
         if stop.signal is not None and len(manifest.states) < tiling.total:
             raise StoppedError(
-                str(asked.out),
+                str(task.out),
                 f"stopped on request with {len(manifest.states)} of {tiling.total} tiles done",
                 "give --resume to go on",
                 stop.signal,
@@ -134,10 +134,10 @@ def _count(tiling: Tiling, tile: int) -> int:
     return prod(stop - first for first, stop in tiling.windows(tile))
 
 
-def _streamed(job: Job, manifest: Manifest, engine: TileEngine, asked: Asked, before: int, seconds: float) -> Streamed:
+def _streamed(job: Job, manifest: Manifest, engine: TileEngine, task: Task, before: int, seconds: float) -> Streamed:
     states = [manifest.states[tile] for tile in sorted(manifest.states)]
     return Streamed(
-        path=asked.out,
+        path=task.out,
         counts=job.counts,
         tiles=len(states),
         failed=tuple(state for state in states if state.state == FAILED),

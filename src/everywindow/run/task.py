@@ -17,7 +17,7 @@ Describe = Callable[[Tensor], tuple[str, tuple[str, ...] | None]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Task:
     """What a run is asked for, beside the classifier.
 
     Attributes:
