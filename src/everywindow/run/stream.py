@@ -76,7 +76,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         scene = stack.enter_context(opened_scene(task.image, known, task.view))
         wanted = wanted_of(task.mask, scene, known.window, task.stride)
         record = asked_for(known, prepared, task, scene, wanted)
-        there = taken_up(asked, record)
+        there = taken_up(task, record)
         job = there or settled(known, prepared, task, scene, wanted, record)
         stack.enter_context(with_threads(job.settings.threads))
         engine = engine_of(job, known, prepared)
