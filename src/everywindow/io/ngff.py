@@ -247,7 +247,7 @@ def add_levels(path: PathLike) -> None:
         for number, (smaller, _) in enumerate(levels[1:], 1):
             shutil.rmtree(store.path / str(number), ignore_errors=True)
             target = _new_array(store.path, str(number), (len(source), *smaller), chunk, source.dtype)
-            for windows in _boxes(smaller, chunk):
+            for windows in boxes(smaller, chunk):
                 _write_means(source, target, smaller, windows)
             source = Scores(target, flat)
             for file in sorted((store.path / str(number)).rglob("*")):
@@ -395,7 +395,8 @@ def _level_chunk(store: Store) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _boxes(counts: Sequence[int], chunk: Sequence[int]) -> Iterator[tuple[Span, ...]]:
+def boxes(counts: Sequence[int], chunk: Sequence[int]) -> Iterator[tuple[Span, ...]]:
+    """The windows of every chunk."""
     spans = [[(at, min(at + size, n)) for at in range(0, n, size)] for n, size in zip(counts, chunk, strict=True)]
     yield from product(*spans)
 

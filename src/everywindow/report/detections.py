@@ -43,17 +43,19 @@ class Candidates:
     @classmethod
     def of(cls, m: ScoreMap, klass: int, threshold: float, among: torch.Tensor | None = None) -> Candidates:
         """The windows of a map, or those of them that are marked, ``[*counts]``."""
+        m.scored()
         evidence, probability = m.evidence(klass), m.probabilities()[klass].double()
         wanted = probability >= threshold
         wanted = wanted if among is None else wanted & among
         places = wanted.nonzero().numpy()
         picked = tuple(places.T)
-        first = np.stack([np.asarray(axis)[at] for axis, at in zip(m.offsets, picked, strict=True)], 1).astype(float)
+        first = [np.asarray(axis, float)[at] for axis, at in zip(m.offsets, picked, strict=True)]
+        last = [a + n for a, n in zip(first, m.window, strict=True)]
         return cls(
             klass,
             m.class_name(klass),
-            first / m.scale,
-            (first + np.asarray(m.window)) / m.scale,
+            np.stack([m.to_given(axis, a) for axis, a in enumerate(first)], 1),
+            np.stack([m.to_given(axis, a) for axis, a in enumerate(last)], 1),
             evidence.numpy()[picked],
             probability.numpy()[picked],
             m.scores[klass].double().numpy()[picked],
@@ -131,7 +133,7 @@ def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Can
     evidence = m.evidence(klass)
     most = evidence
     for axis, step in enumerate(m.stride):
-        reach = max(1, ceil(min_distance * m.scale / step) - 1)
+        reach = max(1, ceil(min_distance / m.length_given(axis, step)) - 1)
         rows = most.movedim(axis, -1)
         reach = min(reach, rows.shape[-1])
         flat = rows.reshape(1, -1, rows.shape[-1])
@@ -142,7 +144,8 @@ def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Can
 
 def checked_distance(m: ScoreMap, min_distance: float | None) -> float:
     """The distance between peaks in pixels of the given image: half a window, if none is given."""
-    distance = min(m.window) / m.scale / 2 if min_distance is None else _number(min_distance)
+    least = min(m.length_given(axis, extent) for axis, extent in enumerate(m.window))
+    distance = least / 2 if min_distance is None else _number(min_distance)
     if not 0 <= distance < inf:
         why = "negative" if distance < 0 else "no distance"
         raise InputError("min_distance", f"{min_distance!r} is {why}", "give pixels of the image, 0 or more")
