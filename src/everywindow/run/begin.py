@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from everywindow.engines import Prepared, TileEngine, settle
+from everywindow.engines import Plan, Prepared, TileEngine, settle
 from everywindow.errors import EverywindowError, InputError
 from everywindow.geometry import Span, WindowGrid
 from everywindow.io import create, identity
@@ -139,7 +139,7 @@ def _pixels(grid: WindowGrid, windows: tuple[Span, ...]) -> tuple[Span, ...]:
     return tuple((start, start + size) for start, size in zip(starts, sizes, strict=True))
 
 
-def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, task: Task) -> None:
+def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, plan: Plan, task: Task) -> None:
     """The result without scores, and ``run.json``; it appears as a whole.
 
     Raises:
@@ -148,7 +148,7 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, task: Ta
     grid = scene.grid(known.window, job.stride)
     scores = _one(engine, grid, scene)
     activation, classes = task.describe(scores)
-    found = attributes(job, known, scene, engine.verdict, engine.plan, activation, classes)
+    found = attributes(job, known, scene, engine.verdict, plan, activation, classes)
     try:
         task.out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{task.out.name[:40]}.", dir=task.out.parent))

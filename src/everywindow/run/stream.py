@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from everywindow.engines import Plan, Prepared, TileEngine
+from everywindow.engines import Plan, Prepared
 from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
 from everywindow.io import add_levels, remove_partial
@@ -80,8 +80,9 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         job = there or settled(known, prepared, task, scene, wanted, record)
         stack.enter_context(with_threads(job.settings.threads))
         engine = engine_of(job, known, prepared)
+        plan = engine.plan(scene.grid(known.window, job.stride), Tiling(job.counts, job.tile).every())
         if there is None:
-            make(job, known, scene, engine, task)
+            make(job, known, scene, engine, plan, task)
         manifest = stack.enter_context(Manifest(task.out))
         before = _left_as_it_is(manifest, job, task, begun=there is not None)
         if not manifest.finished:
@@ -90,7 +91,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
             _work(executor, manifest, job, task)
             add_levels(task.out)
             manifest.finish()
-        return _streamed(job, manifest, engine, task, before, time.perf_counter() - started)
+        return _streamed(job, manifest, plan, engine.verdict, task, before, time.perf_counter() - started)
 
 
 def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int:
@@ -144,8 +145,8 @@ def _streamed(job: Job, manifest: Manifest, engine: TileEngine, task: Task, befo
         skipped=sum(state.state == SKIPPED for state in states),
         scored=sum(state.windows for state in states),
         mode=job.mode,
-        verdict=engine.verdict,
-        plan=engine.plan,
+        verdict=verdict,
+        plan=plan,
         resumed=before,
         seconds=seconds,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -46,6 +46,10 @@ class Tiling:
             places.append(place)
         spans = zip(reversed(places), self.shape, self.counts, strict=True)
         return tuple((place * step, min((place + 1) * step, count)) for place, step, count in spans)
+
+    def every(self) -> Iterator[tuple[Span, ...]]:
+        """The windows of each tile."""
+        return map(self.windows, range(self.total))
 
 
 def tile_shape(grid: WindowGrid, most_pixels: int) -> tuple[int, ...]:
