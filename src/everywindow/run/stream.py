@@ -11,7 +11,7 @@ from pathlib import Path
 from everywindow.engines import Plan, Prepared
 from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
-from everywindow.io import add_levels, remove_partial
+from everywindow.io import Store, add_levels, remove_partial
 from everywindow.models import Classifier
 from everywindow.run.begin import asked_for, clear, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
@@ -35,6 +35,7 @@ class Streamed:
         failed: those that could not be read or computed, with the reason; NaN in the map.
         skipped: how many tiles had nothing that is wanted.
         scored: windows that have scores.
+        bytes: of all scores, as they lie in memory.
         mode, verdict, plan: as of a scan.
         resumed: how many tiles were done before.
         seconds: of this run.
@@ -46,6 +47,7 @@ class Streamed:
     failed: tuple[TileState, ...]
     skipped: int
     scored: int
+    bytes: int
     mode: str
     verdict: Verdict
     plan: Plan
@@ -135,7 +137,9 @@ def _count(tiling: Tiling, tile: int) -> int:
     return prod(stop - first for first, stop in tiling.windows(tile))
 
 
-def _streamed(job: Job, manifest: Manifest, engine: TileEngine, task: Task, before: int, seconds: float) -> Streamed:
+def _streamed(
+    job: Job, manifest: Manifest, plan: Plan, verdict: Verdict, task: Task, before: int, seconds: float
+) -> Streamed:
     states = [manifest.states[tile] for tile in sorted(manifest.states)]
     return Streamed(
         path=task.out,
@@ -144,6 +148,7 @@ def _streamed(job: Job, manifest: Manifest, engine: TileEngine, task: Task, befo
         failed=tuple(state for state in states if state.state == FAILED),
         skipped=sum(state.state == SKIPPED for state in states),
         scored=sum(state.windows for state in states),
+        bytes=Store.open(task.out).scores.nbytes,
         mode=job.mode,
         verdict=verdict,
         plan=plan,
