@@ -7,7 +7,9 @@ from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers
 from everywindow.engines.scan import MODES, Run, check_mode, run
+from everywindow.engines.settings import Settings, settle
 from everywindow.engines.structure import Structure, structure
+from everywindow.engines.tile import TileEngine
 
 __all__ = [
     "MODES",
@@ -16,7 +18,9 @@ __all__ = [
     "Plan",
     "Prepared",
     "Run",
+    "Settings",
     "Structure",
+    "TileEngine",
     "advice",
     "check_mode",
     "default_stride",
@@ -26,6 +30,7 @@ __all__ = [
     "prepare",
     "priced_layers",
     "run",
+    "settle",
     "structure",
     "windows_of",
 ]
