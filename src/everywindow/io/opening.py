@@ -15,6 +15,10 @@ from everywindow.io.source import Source
 FORMATS = (
     "zarr",
     "npy",
+    "nifti",
+    "signal",
+    "slide",
+    "raster",
     "tiff",
     "picture",
 )
@@ -42,14 +46,18 @@ def open_source(path: str | os.PathLike[str], channels: int, axes: int) -> Sourc
 def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     """What tells one image from another of the same name: bytes in all its files, and their SHA-256.
 
+    Of several files, names and sizes go into the sum too, in the order of names.
+
     Raises:
         InputError: no such file.
     """
     given = Path(path)
     _format(given)
+    files = list(_files(given))
     size, digest = 0, hashlib.sha256()
-    for name, file in _files(given):
-        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+    for name, file in files:
+        if len(files) > 1:
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 size += len(block)
@@ -81,4 +89,4 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     for one in sorted(listed):
         inside = sorted(file for file in one.rglob("*") if file.is_file()) if one.is_dir() else [one]
         for file in inside:
-            yield file.relative_to(path.parent).as_posix() if file != path else "", file
+            yield file.relative_to(one).as_posix() if one.is_dir() else one.name, file
