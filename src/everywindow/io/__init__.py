@@ -5,7 +5,7 @@ from everywindow.io.files import is_image_name, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
-from everywindow.io.opening import identity, open_source
+from everywindow.io.opening import identity, is_image_folder, open_source, scannable_files
 from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
 
@@ -25,6 +25,7 @@ __all__ = [
     "create",
     "identity",
     "image_files",
+    "is_image_folder",
     "is_image_name",
     "is_store",
     "open_source",
@@ -33,5 +34,6 @@ __all__ = [
     "read_picture",
     "region_of",
     "remove_partial",
+    "scannable_files",
     "spans",
 ]

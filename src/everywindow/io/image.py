@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import PIL.Image
 import torch
-from torch.nn import functional as F
 
 from everywindow.errors import InputError
 from everywindow.io.arrays import check_finite, normalised, per_channel, unit_channels
 from everywindow.io.files import convert, read_file
+from everywindow.io.resampling import AxisResampling, resample
 
 MOST_PIXELS = 2**32
 """A scaled or padded image of more values than this is taken for a mistake."""
@@ -167,13 +167,9 @@ def _resized(pixels: torch.Tensor, factor: float) -> torch.Tensor:
         return pixels
     sizes = [max(1, round(size * factor)) for size in pixels.shape[1:]]
     _check_size((pixels.shape[0], *sizes), "scale")
-    for axis, size in enumerate(sizes, start=1):
-        last = pixels.movedim(axis, -1)
-        # One channel of rows: the antialiased kernel repeats the first value where the width is 1 instead.
-        rows = last.reshape(1, 1, -1, last.shape[-1])
-        out = F.interpolate(rows, size=(rows.shape[2], size), mode="bilinear", antialias=True)
-        pixels = out.reshape(*last.shape[:-1], size).movedim(-1, axis)
-    return pixels.contiguous()
+    axes = [AxisResampling(given, wanted) for given, wanted in zip(pixels.shape[1:], sizes, strict=True)]
+    given, wanted = [(0, axis.size) for axis in axes], [(0, axis.out) for axis in axes]
+    return torch.from_numpy(resample(pixels.cpu().numpy(), axes, given, wanted)).to(pixels)
 
 
 def _padded(pixels: torch.Tensor, margins: tuple[int, ...], fill: Sequence[float] | None) -> torch.Tensor:

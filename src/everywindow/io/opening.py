@@ -10,11 +10,16 @@ from pathlib import Path
 from types import ModuleType
 
 from everywindow.errors import InputError
+from everywindow.io.files import is_image_name
 from everywindow.io.source import Source
 
 FORMATS = (
     "zarr",
     "npy",
+    "nifti",
+    "signal",
+    "slide",
+    "raster",
     "tiff",
     "picture",
 )
@@ -42,19 +47,67 @@ def open_source(path: str | os.PathLike[str], channels: int, axes: int) -> Sourc
 def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     """What tells one image from another of the same name: bytes in all its files, and their SHA-256.
 
+    Of several files, names and sizes go into the sum too, in the order of names.
+
     Raises:
         InputError: no such file.
     """
     given = Path(path)
     _format(given)
+    files = list(_files(given))
     size, digest = 0, hashlib.sha256()
-    for name, file in _files(given):
-        digest.update(f"{name}\0{file.stat().st_size}\0".encode())
+    for name, file in files:
+        if len(files) > 1:
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 size += len(block)
                 digest.update(block)
     return {"size": size, "sha256": digest.hexdigest()}
+
+
+def is_image_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is itself an image, as zarr and OME-Zarr are."""
+    given = Path(path)
+    return given.is_dir() and _named_format(given) is not None
+
+
+def scannable_files(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Images in a folder and its subfolders, by their names; what they hold is not looked at.
+
+    Hidden ones are left out. Folders that are images are not entered.
+
+    Raises:
+        InputError: there are none.
+    """
+    root = Path(folder)
+    found: list[Path] = []
+    within: set[Path] = set()
+    for path in sorted(root.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(root).parts) or within & {*path.parents}:
+            continue
+        module = _named_format(path)
+        if path.is_dir():
+            if module is not None:
+                within.add(path)
+                found.append(path)
+        elif module is not None or is_image_name(path.name):
+            found.append(path)
+            within.update(_companions(path, module))
+    if not found:
+        raise InputError(str(folder), "a folder without images", "give one with pictures, TIFF, slides or zarr")
+    return tuple(path for path in found if path not in within or path.is_dir())
+
+
+def _companions(path: Path, module: ModuleType | None) -> set[Path]:
+    """Further files of the same image."""
+    return {*module.files(path)} - {path} if module is not None and hasattr(module, "files") else set()
+
+
+def _named_format(path: Path) -> ModuleType | None:
+    """The format that opens the path for its name or its first bytes; None where only pictures' reader is left."""
+    modules = (import_module(f"everywindow.io.formats.{name}") for name in FORMATS[:-1])
+    return next((module for module in modules if module.opens(path)), None)
 
 
 def _format(path: Path) -> ModuleType:
@@ -81,4 +134,4 @@ def _files(path: Path) -> Iterator[tuple[str, Path]]:
     for one in sorted(listed):
         inside = sorted(file for file in one.rglob("*") if file.is_file()) if one.is_dir() else [one]
         for file in inside:
-            yield file.relative_to(path.parent).as_posix() if file != path else "", file
+            yield file.relative_to(one).as_posix() if one.is_dir() else one.name, file

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -55,8 +56,7 @@ def source(path: Path, channels: int, axes: int) -> Source:
             return _whole(path, channels, axes, page, why)
         with opening(str(path), "give an intact TIFF"):
             found = _sliced(path, file, series, axes, stack)
-        closing = stack.pop_all().close
-    return _with_closing(found, closing)
+        return replace(found, closing=stack.pop_all().close)
 
 
 def _unsliceable(page: Any) -> str | None:
@@ -147,9 +147,3 @@ def _placement(file: Any, axes: int) -> Placement:
             return Placement()
         found.append(float(value) * factor)
     return Placement(tuple(found), "micrometer")
-
-
-def _with_closing(found: SlicedSource, closing: Callable[[], None]) -> SlicedSource:
-    from dataclasses import replace
-
-    return replace(found, closing=closing)
