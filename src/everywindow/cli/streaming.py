@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +49,8 @@ def scan_streamed(
     console: Console,
 ) -> int:
     """Scan one image or several; gives the exit code."""
-    options = {**options, "spacing": options.pop("mpp"), "progress": SHOWN[options.pop("progress")]}
+    options["spacing"] = options.pop("mpp")
+    options["progress"] = SHOWN[options["progress"]]
     if are_several(images):
         return _several(classifier, images, outs, options, console)
     return _one(classifier, images[0], outs, klass, boxes, options, console)
@@ -93,7 +95,7 @@ def _looked_at(done: Streamed) -> ScoreMap | None:
 
     if not done.scored or done.bytes > LOOKED_AT:
         return None
-    return api.ScoreMap.load(done.path)
+    return dataclasses.replace(api.ScoreMap.load(done.path), seconds=done.seconds)
 
 
 def _several(

@@ -23,7 +23,7 @@ from everywindow.run.attributes import attributes
 from everywindow.run.budget import budget
 from everywindow.run.emptiness import Wanted
 from everywindow.run.identity import PROBE, model_identity, same_probe, versions
-from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
+from everywindow.run.manifest import RUN, TILES, Manifest, read_run, sync_folder, write_whole
 from everywindow.run.pipeline import AHEAD, BEHIND
 from everywindow.run.spec import Job, Record, difference
 from everywindow.run.task import Task
@@ -33,18 +33,14 @@ from everywindow.run.worker import Scene
 JSON = "zarr.json"
 
 
-def clear(task: Task) -> None:
-    """Make room for the result, where what is there may be replaced.
+def check_place(out: Path) -> None:
+    """See before any work that the result can be where it is to be.
 
     Raises:
         InputError: something else is there.
     """
-    if not task.out.exists() and not task.out.is_symlink():
-        return
-    if not (task.out / JSON).is_file():
-        raise InputError(str(task.out), "is there and is no result", "choose another name")
-    if task.overwrite:
-        shutil.rmtree(task.out)
+    if out.exists() and not (out / JSON).is_file():
+        raise InputError(str(out), "is there and is no result", "choose another name")
 
 
 def taken_up(task: Task, wanted: Record) -> Job | None:
@@ -53,7 +49,7 @@ def taken_up(task: Task, wanted: Record) -> Job | None:
     Raises:
         InputError: it is of another job, or was not made in tiles.
     """
-    if not task.out.exists():
+    if task.overwrite or not task.out.exists():
         return None
     found = read_run(task.out)
     if found is None:
@@ -140,7 +136,7 @@ def _pixels(grid: WindowGrid, windows: tuple[Span, ...]) -> tuple[Span, ...]:
 
 
 def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, plan: Plan, task: Task) -> None:
-    """The result without scores, and ``run.json``; it appears as a whole.
+    """The result without scores, and ``run.json``; it appears as a whole, in place of what may be replaced.
 
     Raises:
         InputError: it cannot be written.
@@ -159,12 +155,25 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, plan: Pl
             write_whole(made / RUN, json.dumps(job.record(), indent=1) + "\n")
             (made / TILES).touch()
             sync_folder(made)
-            os.rename(made, task.out)
+            _put(made, task.out, folder / "old")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         why = f"cannot be written ({error.strerror or error})"
         raise InputError(str(task.out), why, "choose another place") from error
+
+
+def _put(made: Path, out: Path, aside: Path) -> None:
+    """Move the result to its place; what was there goes, unless somebody works on it."""
+    if not out.exists():
+        os.rename(made, out)
+    elif not (out / TILES).exists():
+        os.rename(out, aside)
+        os.rename(made, out)
+    else:
+        with Manifest(out):
+            os.rename(out, aside)
+            os.rename(made, out)
 
 
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:

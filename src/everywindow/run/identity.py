@@ -28,7 +28,7 @@ def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
             digest.update(f"{name} {value!r}".encode())
             continue
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
     with evaluating(prepared.module), torch.inference_mode():
         scores = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)))

@@ -66,11 +66,14 @@ class Job:
 SETTLED = ("tile", "settings")
 """What is chosen by measuring, or by the memory that is free: a run that goes on takes what it began with."""
 
+PLACES = ("image", "model")
+"""Where things lie: they are told apart by their content, and may have been moved."""
+
 
 def difference(old: Record, new: Record) -> str | None:
     """What distinguishes two jobs, beside what was settled by measuring; None where they are the same."""
     for name in new:
-        if name in SETTLED or old.get(name) == new[name]:
+        if name in (*SETTLED, *PLACES) or old.get(name) == new[name]:
             continue
         if isinstance(new[name], dict) and isinstance(old.get(name), dict):
             inner = next(key for key in (*new[name], *old[name]) if old[name].get(key) != new[name].get(key))

@@ -13,7 +13,7 @@ from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
 from everywindow.io import Store, add_levels, remove_partial
 from everywindow.models import Classifier
-from everywindow.run.begin import asked_for, clear, make, settled, taken_up
+from everywindow.run.begin import asked_for, check_place, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
 from everywindow.run.manifest import FAILED, SKIPPED, Manifest, TileState
 from everywindow.run.progress import RunProgress
@@ -73,7 +73,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         StoppedError: a signal asked to stop; what is done stays.
     """
     started = time.perf_counter()
-    clear(task)
+    check_place(task.out)
     with ExitStack() as stack:
         scene = stack.enter_context(opened_scene(task.image, known, task.view))
         wanted = wanted_of(task.mask, scene, known.window, task.stride)
