@@ -84,15 +84,16 @@ class Region:
     @property
     def bytes_per_pixel(self) -> int:
         """Memory that reading takes per scanned pixel, all copies together, in the worst case."""
-        bands, itemsize = self.source.channels, self.source.dtype.itemsize
-        # As it is stored (decoded and gathered), in the classifier's channels, and as float32 with checks.
-        stored = 2 * bands * itemsize + self.channels * (itemsize + 3 * 4) + 2
-        if not self.resolution.resampled:
-            return stored + self.channels * 2 * 4
-        first = max(1.0, self._axes[0].ratio)
-        area = prod(max(1.0, axis.ratio) for axis in self._axes)
-        # A pass over an axis holds its input, gathered values, their products and the sum.
-        return math.ceil(area * (stored + 4 * self.channels) + (area / first) * self.channels * 4 * 8)
+        bands, c, item = self.source.channels, self.channels, self.source.dtype.itemsize
+        area = prod(max(1.0, axis.ratio) for axis in self._axes) if self.resolution.resampled else 1.0
+        # Decoded, gathered and kept by the source; in the classifier's channels; as float32, and its checks.
+        most = area * (3 * bands * item + c * (item + 12))
+        if self.resolution.resampled:
+            # Float32 pixels, and of each axis in turn: what goes in, what is gathered, products and sums.
+            first = area / max(1.0, self._axes[0].ratio)
+            most = max(most, area * c * 4 + first * c * 20, area * c * 4 + first * c * 8 + c * 24)
+        # Less the mean and over the deviation; the result; which pixels are valid.
+        return math.ceil(max(most, c * 12) + c * 8 + 2)
 
     def read(self, box: Box) -> torch.Tensor:
         """Normalised values ``[C, *size]``, float32; padding is 0.

@@ -14,7 +14,7 @@ from everywindow.io.source import Source
 
 def opens(path: Path) -> bool:
     """By its suffix."""
-    return path.suffix.lower() == ".npy"
+    return path.suffix.lower() == ".npy" and path.is_file()
 
 
 def source(path: Path, channels: int, axes: int) -> Source:

@@ -48,7 +48,8 @@ def _has_geo_keys(path: Path) -> bool:
 
     try:
         with TiffFile(path) as file:
-            return bool(file.pages[0].is_geotiff)
+            page: Any = file.pages[0]
+            return bool(page.is_geotiff)
     except Exception:  # the TIFF reader will say what is wrong
         return False
 

@@ -128,7 +128,7 @@ def _array(path: Path, file: Any, level: Any, stack: ExitStack) -> Any:
         return np.memmap(path, dtype, "r", level.dataoffset, level.shape)
     import zarr
 
-    store = level.aszarr()
+    store = level.aszarr(level=0)
     stack.callback(store.close)
     return zarr.open_array(store, mode="r")
 
