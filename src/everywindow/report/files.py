@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from everywindow.engines.memory import free_bytes
+from everywindow.engines import free_bytes
 from everywindow.errors import InputError
-from everywindow.geometry import Reason, Verdict
-from everywindow.geometry.place import Place
+from everywindow.geometry import Place, Reason, Verdict
 from everywindow.io import atomic_path, ngff
 from everywindow.report.score_map import PathLike, ScoreMap
 
