@@ -1,10 +1,11 @@
-"""A single bright pixel is found again in every format, at the right place, by readers that know nothing of this package."""
+"""A single bright pixel is found again in every format, at the right place, by other libraries' readers."""
 
 from __future__ import annotations
 
 import csv
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -45,7 +46,7 @@ def centred(window: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def bright(case: str, **more: Any) -> tuple[ew.ScoreMap, tuple[float, ...]]:
-    """A map whose score is the window's middle pixel, plus a little of all; and the bright pixel's middle in level 0."""
+    """A map of the windows' middle pixels, plus a little of all of theirs; and the bright pixel's middle in level 0."""
     window, stride, pad, origin, downsample, pixel = CASES[case]
     image = np.zeros(SIZE)
     image[pixel] = 1
@@ -265,7 +266,7 @@ def flooded(inside: np.ndarray) -> list[set[tuple[int, int]]]:
 
 def within(ring: list[list[float]], x: float, y: float) -> bool:
     inside = False
-    for (a, b), (c, d) in zip(ring, ring[1:], strict=False):
+    for (a, b), (c, d) in pairwise(ring):
         if (b > y) != (d > y) and x < (c - a) * (y - b) / (d - b) + a:
             inside = not inside
     return inside

@@ -18,11 +18,12 @@ NAMES = {
         "Detection",
         "Evaluation",
         "Explanation",
+        "Exported",
         "FullyConvolutional",
         "Pyramid",
         "ScoreMap",
     ),
-    *("compare", "convolutionalize", "cost", "evaluate", "explain", "load", "pyramid", "scan"),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "pyramid", "scan"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "TrustError"),
 }
@@ -38,6 +39,7 @@ PARAMETERS = {
     "strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
+    "export": "result to klass threshold most coordinates probabilities",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
