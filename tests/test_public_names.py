@@ -35,8 +35,8 @@ PARAMETERS = {
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
-    "stream": "classifier image out window stride mode pad scale level spacing roi raw mask tile output device dtype memory "
-    "progress resume overwrite fail_fast reopen",
+    "stream": "classifier image out window stride mode pad scale level spacing roi raw mask tile output device dtype "
+    "memory progress resume overwrite fail_fast reopen",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
     "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
     "strict seed output device dtype memory progress",

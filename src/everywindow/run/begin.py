@@ -125,7 +125,11 @@ def _wanted_tiles(tiling: Tiling, wanted: Wanted) -> Iterator[tuple[Span, ...]]:
     whole = [w for w in tiles if tuple(stop - first for first, stop in w) == tiling.shape]
     chosen = set(whole)
     for windows in (*whole, *(w for w in tiles if w not in chosen)):
-        if wanted.wanted(windows).any():
+        try:
+            some = bool(wanted.wanted(windows).any())
+        except EverywindowError:  # what cannot be read is found out when it is worked on
+            some = True
+        if some:
             yield windows
 
 

@@ -55,10 +55,9 @@ def opened_scene(path: str, known: Classifier, view: dict[str, Any]) -> Iterator
         source.close()
 
 
-def wanted_of(job_mask: dict[str, Any], scene: Scene, window: tuple[int, ...], stride: tuple[int, ...]) -> Wanted:
+def wanted_of(mask: dict[str, Any], scene: Scene, window: tuple[int, ...], stride: tuple[int, ...]) -> Wanted:
     """Which windows are worth scoring."""
-    grid = scene.grid(window, stride)
-    return wanted_windows(source=scene.source, place=scene.place(window, stride), counts=grid.counts, **job_mask)
+    return wanted_windows(mask["kind"], scene.region, scene.place(window, stride))
 
 
 def engine_of(job: Job, known: Classifier, prepared: Prepared) -> TileEngine:
