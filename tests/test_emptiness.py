@@ -62,7 +62,7 @@ def test_windows_touch_a_mask_as_a_loop_over_pixels_says(data: st.DataObject) ->
     count = (one.size[0] - window) // stride + 1
     if count < 1:
         return
-    wanted = Wanted(one, place, CoarseMask(mask, (size,), {}), validity=False)
+    wanted = Wanted(one, place, CoarseMask(mask, (size / cells,), {}), validity=False)
     pixels = np.pad(np.repeat(mask, size // cells), pad)
     expected = [pixels[n * stride : n * stride + window].any() for n in range(count)]
     assert wanted.wanted(((0, count),)).tolist() == expected
@@ -90,6 +90,21 @@ def test_auto_finds_purple_on_glass() -> None:
     expected[5:10, 2:8] = True
     assert found[expected].all()
     assert found.sum() <= expected.sum() + 2 * (5 + 6) + 4  # a cell wider
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_auto_keeps_all_where_the_bright_is_the_ground(deep: bool) -> None:
+    array = np.full((200, 200, 1), 3900, np.uint16)
+    array[50:100, 50:100] = 900
+    one = region(array if deep else (array // 16).astype(np.uint8))
+    assert wanted_windows("auto", one, place_of(one, (20, 20), (20, 20))).wanted(((0, 10), (0, 10))).all()
+
+
+def test_auto_finds_a_stain_in_twelve_bits() -> None:
+    array = np.full((400, 300, 3), 3900, np.uint16)
+    array[100:200, 50:150] = (2400, 1300, 2600)
+    one = region(array)
+    assert 0.1 < wanted_windows("auto", one, place_of(one, (20, 20), (20, 20))).wanted(((0, 20), (0, 15))).mean() < 0.2
 
 
 def test_auto_finds_the_bright_in_a_dark_volume() -> None:
@@ -141,8 +156,8 @@ def test_thumbnails_are_means_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("everywindow.run.coarse.LARGEST", 10)
     monkeypatch.setattr("everywindow.run.coarse.BLOCK", 64)
     array = np.random.default_rng(0).integers(0, 255, (35, 23, 2)).astype(np.uint8)
-    small = thumbnail(ArraySource(array, "image"))
-    assert small.shape == (9, 8, 2)
+    small, each = thumbnail(ArraySource(array, "image"))
+    assert (small.shape, each) == ((9, 8, 2), (4.0, 3.0))
     for y, x in np.ndindex(9, 8):
         block = array[y * 4 : y * 4 + 4, x * 3 : x * 3 + 3]
         assert np.allclose(small[y, x], block.reshape(-1, 2).mean(0), rtol=1e-5)
@@ -160,6 +175,6 @@ def test_tissue_of_the_real_slide() -> None:
         blocks = pixels.reshape(counts[0], 64, counts[1], 64, 3)
         pale = (blocks.min(-1) > 200).mean((1, 3))
         assert found[pale < 0.3].mean() > 0.98  # what is mostly coloured is kept
-        assert not found[pale > 0.999].any()
+        assert found[pale > 0.999].mean() < 0.02  # a cell wider
     finally:
         source.close()

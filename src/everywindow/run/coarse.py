@@ -29,8 +29,8 @@ class CoarseMask:
     """Which parts of an image are wanted.
 
     Attributes:
-        cells_wanted: ``[*n]``, each cell an equal part of the image.
-        size: level-0 pixels per axis that the mask covers.
+        cells_wanted: ``[*n]``.
+        each: level-0 pixels per cell and axis.
         description: what tells this mask from others, as plain data.
         table: sums of the cells.
 
@@ -39,7 +39,7 @@ class CoarseMask:
     """
 
     cells_wanted: np.ndarray
-    size: tuple[int, ...]
+    each: tuple[float, ...]
     description: dict[str, Any]
     table: np.ndarray = field(init=False)
 
@@ -51,15 +51,15 @@ class CoarseMask:
     def cells(self, axis: int, start: float, stop: float) -> tuple[int, int]:
         """First cell and the one after the last that a stretch of level-0 pixels touches; none outside of the image."""
         count = self.cells_wanted.shape[axis]
-        each = self.size[axis] / count
+        each = self.each[axis]
         first = min(max(floor(start / each + FUZZ), 0), count)
         return first, max(first, min(ceil(stop / each - FUZZ), count))
 
 
-def thumbnail(source: Source) -> np.ndarray:
+def thumbnail(source: Source) -> tuple[np.ndarray, tuple[float, ...]]:
     """The whole image at low resolution, float32 ``[*n, C]`` in the units that it is stored in, by means over blocks.
 
-    The coarsest level that has enough pixels is read, part by part.
+    Also level-0 pixels per cell and axis. The coarsest level that has enough pixels is read, part by part.
     """
     most = {1: 2**16, 2: LARGEST, 3: 256}.get(len(source.levels[0].size), 64)
     fine = [n for n, level in enumerate(source.levels) if max(level.size) >= min(most, max(source.levels[0].size)) / 2]
@@ -71,21 +71,21 @@ def thumbnail(source: Source) -> np.ndarray:
     for cells in _blocks(counts, factors):
         box = tuple((a * factor, min(b * factor, n)) for (a, b), factor, n in zip(cells, factors, size, strict=True))
         found[tuple(slice(a, b) for a, b in cells)] = _means(source.read(box, level).astype(np.float32), factors)
-    return found
+    return found, tuple(factor * d for factor, d in zip(factors, source.levels[level].downsample, strict=True))
 
 
-def validity(source: Source, counts: Sequence[int]) -> np.ndarray | None:
+def validity(source: Source, counts: Sequence[int], each: Sequence[float]) -> np.ndarray | None:
     """Which of so many cells hold data, by the pixel in the middle of each; None where all do."""
     level = len(source.levels) - 1
     size = source.levels[level].size
     if source.valid(tuple((0, 1) for _ in size), level) is None:
         return None
     rows = np.empty(tuple(counts), bool)
-    factors = tuple(max(1, n // count) for n, count in zip(size, counts, strict=True))
-    for cells in _blocks(counts, factors):
+    steps = [e / d for e, d in zip(each, source.levels[level].downsample, strict=True)]
+    for cells in _blocks(counts, [max(1, ceil(step)) for step in steps]):
         middles = [
-            [min(int((c + 0.5) * n / count), n - 1) for c in range(a, b)]
-            for (a, b), n, count in zip(cells, size, counts, strict=True)
+            [min(int((c + 0.5) * step), n - 1) for c in range(a, b)]
+            for (a, b), step, n in zip(cells, steps, size, strict=True)
         ]
         box = tuple((axis[0], axis[-1] + 1) for axis in middles)
         valid = source.valid(box, level)

@@ -23,6 +23,9 @@ ASPECT = 0.02
 MOST = 2**28
 """Cells of a mask, at most."""
 
+FINEST = 4096
+"""Cells per axis that a mask is brought down to."""
+
 OUTLINES = (".geojson", ".json")
 
 
@@ -40,7 +43,7 @@ def mask_from_file(path: str, size: tuple[int, ...]) -> CoarseMask:
     if not file.exists():
         raise InputError(path, "no such file", "give 'auto', 'none' or the file of a mask")
     cells = _drawn(file, size) if file.suffix.lower() in OUTLINES else _read(file, size)
-    return CoarseMask(cells, size, {"kind": "file", "sha256": hashlib.sha256(_bytes(file)).hexdigest()})
+    return _mask(cells, size, {"kind": "file", "sha256": hashlib.sha256(_bytes(file)).hexdigest()})
 
 
 def _bytes(file: Path) -> bytes:
@@ -61,6 +64,17 @@ def _read(file: Path, size: tuple[int, ...]) -> np.ndarray:
         source.close()
     found: np.ndarray = (np.nan_to_num(values) != 0).any(-1)
     return found
+
+
+def _mask(cells: np.ndarray, size: tuple[int, ...], description: dict[str, Any]) -> CoarseMask:
+    """With fewer cells where there are very many: wanted where any of those within is."""
+    each = [n / count for n, count in zip(size, cells.shape, strict=True)]
+    for axis, count in enumerate(cells.shape):
+        factor = -(-count // FINEST)
+        if factor > 1:
+            cells = np.logical_or.reduceat(cells, np.arange(0, count, factor), axis=axis)
+            each[axis] *= factor
+    return CoarseMask(cells, tuple(each), description)
 
 
 def _check_proportions(file: Path, own: tuple[int, ...], size: tuple[int, ...]) -> None:

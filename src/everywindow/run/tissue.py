@@ -27,7 +27,8 @@ def tissue_mask(source: Source) -> CoarseMask:
     """Parts of an image that hold matter.
 
     On bright glass: what is more colourful or darker than the glass, by Otsu's thresholds. In other pictures and in
-    volumes: what is brighter than the dark around it, by the threshold of Li. Parts without data are left out.
+    volumes: what is brighter than the dark around it, by the threshold of Li, where more than half is dark; else all.
+    Parts without data are left out.
 
     Raises:
         InputError: a recording, or nothing is found.
@@ -36,14 +37,19 @@ def tissue_mask(source: Source) -> CoarseMask:
     size = source.levels[0].size
     if len(size) == 1:
         raise InputError("mask", "'auto' looks for matter in pictures and volumes", "give 'none', or a mask's file")
-    small = thumbnail(source)
+    small, each = thumbnail(source)
     small = np.where(np.isfinite(small), small, 0)
-    unit = small / (np.iinfo(source.dtype).max if source.dtype.kind in "iu" else (float(small.max()) or 1.0))
+    unit = small / _white(small, source.dtype)
     found, description = _on_glass(unit) if _has_glass(unit) else _in_the_dark(unit)
-    holding = validity(source, found.shape)
+    holding = validity(source, found.shape, each)
     if holding is not None:
         found &= holding
-    return CoarseMask(_cleaned(found), size, description)
+    return CoarseMask(_cleaned(found), each, description)
+
+
+def _white(small: np.ndarray, dtype: np.dtype[Any]) -> float:
+    """The brightest that there can be; of deep types, which are seldom used to their end, that there is."""
+    return 255.0 if dtype == np.uint8 else float(np.quantile(small, 0.999)) or 1.0
 
 
 def _has_glass(unit: np.ndarray) -> bool:
@@ -67,11 +73,10 @@ def _in_the_dark(unit: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     if float(np.ptp(brightness)) == 0:
         return np.ones(brightness.shape, bool), {"kind": "auto", "above": None}
     above = float(_skimage().filters.threshold_li(brightness))
-    # Where the dark is the rarer, there is no background to leave out.
-    below = brightness <= above
-    if above > float(np.median(brightness)) and below.mean() < 0.5:
-        below = np.zeros_like(below)
-    return ~below, {"kind": "auto", "above": round(above, 6)}
+    found = brightness > above
+    if found.mean() > 0.5:  # the bright is the ground, or there is none
+        return np.ones(brightness.shape, bool), {"kind": "auto", "above": None}
+    return found, {"kind": "auto", "above": round(above, 6)}
 
 
 def _cleaned(found: np.ndarray) -> np.ndarray:
