@@ -94,8 +94,8 @@ class Candidates:
     def _overlaps(self, one: int, others: NDArray[np.int64]) -> Floats:
         low, high = np.maximum(self.start[one], self.start[others]), np.minimum(self.stop[one], self.stop[others])
         common = np.prod(np.clip(high - low, 0, None), axis=1)
-        sizes = np.prod(self.stop - self.start, axis=1)
-        overlaps: Floats = common / (sizes[one] + sizes[others] - common)
+        own, theirs = (np.prod(self.stop[some] - self.start[some], axis=-1) for some in (one, others))
+        overlaps: Floats = common / (own + theirs - common)
         return overlaps
 
     def _detection(self, group: NDArray[np.int64], windows: int = 1) -> Detection:
