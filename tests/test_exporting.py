@@ -416,6 +416,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert ".geojson" in capsys.readouterr().err
 
 
+def test_info_says_how_many_windows_were_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from everywindow.cli import main
+
+    scattered((20, 20)).save(tmp_path / "m.zarr")
+    assert main(["info", str(tmp_path / "m.zarr")]) == 0
+    assert "400 (20×20)" in (told := capsys.readouterr().out)
+    assert "375 of them scored" in told
+
+
 def test_without_rasterio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
