@@ -145,9 +145,7 @@ def test_levels_of_a_killed_writer_are_made_again(axes: int, tmp_path: Path, mon
     means = ngff.means
     monkeypatch.setattr(ngff, "means", dies)
     with pytest.raises(KeyboardInterrupt):
-        ngff.add_levels(path)
-        ngff.add_levels(path)
-        ngff.add_levels(path)
+        list(map(ngff.add_levels, [path] * 3))
     group = zarr.open_group(str(path), mode="r")
     for dataset in group.attrs["ome"]["multiscales"][0]["datasets"]:  # type: ignore[index, call-overload, union-attr]
         assert np.isfinite(np.asarray(group[dataset["path"]][:])).any()  # type: ignore[index, call-overload]
