@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from rasterio.crs import CRS
+from rio_cogeo import cog_validate
 
 import everywindow as ew
 from everywindow.errors import InputError
@@ -112,8 +113,6 @@ def test_geotiff_without_a_place_in_the_world(case: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("transform", [NORTH_UP, TURNED])
 @pytest.mark.parametrize("case", CASES)
 def test_geotiff_in_the_world(case: str, transform: tuple[float, ...], tmp_path: Path) -> None:
-    from rio_cogeo import cog_validate
-
     m, pixel = bright(case, source={"crs": WKT, "transform": list(transform)})
     ew.export(m, tmp_path / "m.tif")
     valid, errors, _ = cog_validate(str(tmp_path / "m.tif"))
@@ -171,7 +170,7 @@ def test_geojson(case: str, coordinates: Any, tmp_path: Path) -> None:
     assert (done.of, done.count) == ("regions", len(document["features"]))
     assert feature["properties"]["classification"]["name"] == "bright"
     assert feature["properties"]["objectType"] == "annotation"
-    assert feature["properties"]["measurements"]["Max probability"] == pytest.approx(peak)
+    assert feature["properties"]["measurements"]["Max score"] == pytest.approx(peak)
     corners = feature["geometry"]["coordinates"][0]
     if coordinates == "world":
         assert document["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::32633"
@@ -326,6 +325,7 @@ def test_rasters_hold_every_value_and_smaller_levels(
         with rasterio.open(tmp_path / "m.tif") as raster:
             np.testing.assert_allclose(raster.read(), expected, rtol=1e-6)
             assert raster.overviews(1)
+        assert cog_validate(str(tmp_path / "m.tif")) == (True, [], [])
 
 
 def _halves(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -414,6 +414,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [one["of"] for one in written] == ["bands", "regions", "boxes"]
     assert main(["export", str(tmp_path / "m.zarr"), "--to", str(tmp_path / "m.bmp")]) == 1
     assert ".geojson" in capsys.readouterr().err
+
+
+def test_info_says_how_many_windows_were_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from everywindow.cli import main
+
+    scattered((20, 20)).save(tmp_path / "m.zarr")
+    assert main(["info", str(tmp_path / "m.zarr")]) == 0
+    assert "400 (20×20)" in (told := capsys.readouterr().out)
+    assert "375 of them scored" in told
 
 
 def test_without_rasterio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,29 @@ def test_cells_lie_where_their_windows_centres_do(axes: int, tmp_path: Path) -> 
             assert position == pytest.approx((level0 - 0.5) * a["source"]["spacing"][axis], abs=1e-9)
 
 
+@pytest.mark.parametrize("axes", CASES)
+def test_levels_of_a_killed_writer_are_made_again(axes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "m.zarr", axes, scores(CASES[axes][0]))
+    before = content(path)
+    steps = iter(range(10**6))
+
+    def dies(*args: Any) -> np.ndarray:
+        if next(steps) == 2:
+            raise KeyboardInterrupt
+        return means(*args)
+
+    means = ngff.means
+    monkeypatch.setattr(ngff, "means", dies)
+    with pytest.raises(KeyboardInterrupt):
+        list(map(ngff.add_levels, [path] * 3))
+    group = zarr.open_group(str(path), mode="r")
+    for dataset in group.attrs["ome"]["multiscales"][0]["datasets"]:  # type: ignore[index, call-overload, union-attr]
+        assert np.isfinite(np.asarray(group[dataset["path"]][:])).any()  # type: ignore[index, call-overload]
+    monkeypatch.undo()
+    ngff.add_levels(path)
+    assert content(path) == before
+
+
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     taken = tmp_path / "mine"
     taken.mkdir()

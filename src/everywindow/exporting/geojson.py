@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -48,27 +48,30 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
     m = result.load()
     m.scored()
     klass, threshold = m.shown_class(wanted.klass), checked_threshold(m, wanted.threshold)
-    found = regions(m.probabilities()[klass].double().cpu().numpy(), threshold)
-    kept = found[: wanted.most]
+    kept, found = regions(m.probabilities()[klass].double().cpu().numpy(), threshold, wanted.most)
     document: dict[str, Any] = {"type": "FeatureCollection"}
     if wanted.coordinates == "world":
         document["crs"] = {"type": "name", "properties": {"name": _system(result.source.get("crs"))}}
-    name = result.classes[klass]
-    document["features"] = [_feature(region, placed, name, COLOURS[klass % len(COLOURS)]) for region in kept]
+    look = {"name": result.classes[klass], "color": list(COLOURS[klass % len(COLOURS)])}
+    unit = "score" if result.activation == "none" else "probability"
+    document["features"] = [_feature(region, placed, look, unit) for region in kept]
     path.write_text(json.dumps(document), encoding="utf-8")
-    return Exported(str(path), "GeoJSON", "regions", len(kept), len(found) - len(kept))
+    return Exported(str(path), "GeoJSON", "regions", len(kept), found - len(kept))
 
 
-def regions(values: np.ndarray, threshold: float) -> list[Region]:
-    """Connected cells ``[rows, columns]`` of at least the threshold, the largest first; NaN belong to none.
+def regions(values: np.ndarray, threshold: float, most: int) -> tuple[list[Region], int]:
+    """Connected cells ``[rows, columns]`` of at least the threshold: the largest, and how many there are in all.
 
-    >>> [(r.cells, r.rings) for r in regions(np.array([[0.9, 0.1], [0.2, np.nan]]), 0.5)]
-    [(1, [[(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]])]
+    NaN belong to none.
+
+    >>> found, number = regions(np.array([[0.9, 0.1], [0.2, np.nan]]), 0.5, most=10)
+    >>> number, found[0].cells, found[0].rings
+    (1, 1, [[(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]])
     """
     features = rasterio_for("GeoJSON").features
     inside = values >= threshold
     if not inside.any():
-        return []
+        return [], 0
     shapes = [shape for shape, _ in features.shapes(inside.astype(np.uint8), mask=inside, connectivity=4)]
     numbered = ((shape, number) for number, shape in enumerate(shapes))
     which = features.rasterize(numbered, out_shape=values.shape, fill=-1, dtype=np.int32)[inside]
@@ -77,10 +80,9 @@ def regions(values: np.ndarray, threshold: float) -> list[Region]:
     totals = np.bincount(which, weights=there, minlength=len(shapes))
     highest = np.full(len(shapes), -np.inf)
     np.maximum.at(highest, which, there)
-    order = np.argsort(-cells, kind="stable")
-    return [
-        Region(_rings(shapes[i]), int(cells[i]), float(totals[i] / cells[i]), float(highest[i])) for i in order.tolist()
-    ]
+    order = np.argsort(-cells, kind="stable")[:most].tolist()
+    kept = [Region(_rings(shapes[i]), int(cells[i]), float(totals[i] / cells[i]), float(highest[i])) for i in order]
+    return kept, len(shapes)
 
 
 def _rings(shape: dict[str, Any]) -> list[Ring]:
@@ -95,7 +97,7 @@ def _placed(result: Result, coordinates: str, name: str) -> Callable[[Ring], Rin
     return lambda ring: [(a * x + b * y + c, d * x + e * y + f) for x, y in ring]
 
 
-def _feature(region: Region, placed: Callable[[Ring], Ring], name: str, colour: Sequence[int]) -> dict[str, Any]:
+def _feature(region: Region, placed: Callable[[Ring], Ring], look: dict[str, Any], unit: str) -> dict[str, Any]:
     rings = [placed(ring) for ring in region.rings]
     return {
         "type": "Feature",
@@ -106,12 +108,8 @@ def _feature(region: Region, placed: Callable[[Ring], Ring], name: str, colour: 
         },
         "properties": {
             "objectType": "annotation",
-            "classification": {"name": name, "color": list(colour)},
-            "measurements": {
-                "Mean probability": region.mean,
-                "Max probability": region.highest,
-                "Windows": region.cells,
-            },
+            "classification": look,
+            "measurements": {f"Mean {unit}": region.mean, f"Max {unit}": region.highest, "Windows": region.cells},
         },
     }
 

@@ -19,8 +19,8 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
     if len(result.counts) != 2:
         raise InputError(path.name, f"GeoTIFF holds planes, and the map has {len(result.counts)} axes", _other(result))
     rasterio = rasterio_for("GeoTIFF")
-    scratch = path.with_name("plain.tif")
-    values = result.staged(path.with_name("values"), wanted.probabilities)
+    scratch = path.with_name(f"{path.name}.plain.tif")
+    values = result.staged(path.with_name(f"{path.name}.values"), wanted.probabilities)
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "count": len(values),

@@ -34,9 +34,9 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
     if len(result.counts) not in (2, 3):
         why = f"OME-TIFF holds planes and volumes, and the map has {len(result.counts)} axes"
         raise InputError(path.name, why, "end the name in .csv, .png or .npz")
-    levels = [result.staged(path.with_name("values"), wanted.probabilities)]
+    levels = [result.staged(path.with_name(f"{path.name}.values"), wanted.probabilities)]
     while max(levels[-1].shape[-2:]) > ngff.LARGEST_TOP:
-        levels.append(_halved(levels[-1], path.with_name(f"values{len(levels)}")))
+        levels.append(_halved(levels[-1], path.with_name(f"{path.name}.values{len(levels)}")))
     large = sum(level.nbytes for level in levels) > 2**31
     common: dict[str, Any] = {"photometric": "minisblack", "tile": TILE, "compression": "zlib"}
     with tifffile.TiffWriter(path, bigtiff=large, ome=True) as file:
