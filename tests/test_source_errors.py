@@ -72,6 +72,9 @@ def test_too_large_to_decode_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match=r"holds SEPARATED values and is too large.*convert it"):
         open_source(tmp_path / "x.tif", 3, 2)
+    PIL.Image.fromarray(SMOOTH).save(tmp_path / "x.png")
+    with pytest.raises(InputError, match=r"x\.png: has more than the 1000 pixels.*convert it to a tiled TIFF"):
+        open_source(tmp_path / "x.png", 3, 2)
 
 
 def test_palettes_of_georeferenced_images(tmp_path: Path) -> None:

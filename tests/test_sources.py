@@ -147,6 +147,26 @@ def test_pyramids_of_whole_pages_and_zarr_without_transformations(tmp_path: Path
         source.close()
 
 
+@pytest.mark.parametrize(("name", "driver"), [("y.png", "PNG"), ("y.vrt", "VRT"), ("y.jp2", "JP2OpenJPEG")])
+def test_other_files_with_a_coordinate_system(tmp_path: Path, name: str, driver: str) -> None:
+    made = MAKERS["geotiff"](tmp_path)
+    options = {"QUALITY": 100, "REVERSIBLE": "YES"} if name == "y.jp2" else {}
+    __import__("rasterio.shutil").shutil.copy(made.path, tmp_path / name, driver=driver, **options)
+    source = open_source(tmp_path / name, 3, 2)
+    assert source.format == "raster"
+    assert "UTM zone 18N" in str(source.placement.crs)
+    assert source.placement.transform == (2.0, 0.0, 500000.0, 0.0, -3.0, 4000000.0)
+    np.testing.assert_array_equal(source.read(((20, 50), (10, 60))), SMOOTH[20:50, 10:60])
+    source.close()
+
+
+def test_a_jpeg_2000_without_one_is_a_picture(tmp_path: Path) -> None:
+    PIL.Image.fromarray(SMOOTH).save(tmp_path / "x.jp2")
+    source = open_source(tmp_path / "x.jp2", 3, 2)
+    assert source.format == "picture"
+    np.testing.assert_array_equal(source.read(((20, 50), (10, 60))), SMOOTH[20:50, 10:60])
+
+
 # Real data
 
 
