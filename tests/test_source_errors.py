@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,16 @@ def test_a_damaged_tile_is_an_error_there_and_nowhere_else(kind: str, tmp_path: 
 
 
 def read_whole(made: Made) -> None:
-    source = open_source(made.path, made.levels[0].shape[-1], made.axes)
-    source.read(tuple((0, n) for n in source.levels[0].size))
+    with closing(open_source(made.path, made.levels[0].shape[-1], made.axes)) as source:
+        source.read(tuple((0, n) for n in source.levels[0].size))
 
 
 def test_truncated_files(tmp_path: Path) -> None:
-    for make in (MAKERS["one-piece"], MAKERS["npy"], MAKERS["nifti-gz"]):
-        made = make(tmp_path)
-        data = made.path.read_bytes()
-        made.path.write_bytes(data[: len(data) // 2])
+    for kind in ("one-piece", "strips", "npy", "nifti", "nifti-gz", "wfdb", "geotiff", "slide"):
+        made = MAKERS[kind](tmp_path)
+        file = made.path.with_suffix(".dat") if kind == "wfdb" else made.path
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 2])
         with pytest.raises(InputError, match=r"x\."):
             read_whole(made)
 
@@ -70,6 +72,9 @@ def test_too_large_to_decode_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(InputError, match=r"holds SEPARATED values and is too large.*convert it"):
         open_source(tmp_path / "x.tif", 3, 2)
+    PIL.Image.fromarray(SMOOTH).save(tmp_path / "x.png")
+    with pytest.raises(InputError, match=r"x\.png: has more than the 1000 pixels.*convert it to a tiled TIFF"):
+        open_source(tmp_path / "x.png", 3, 2)
 
 
 def test_palettes_of_georeferenced_images(tmp_path: Path) -> None:

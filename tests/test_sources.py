@@ -18,7 +18,7 @@ import zarr
 from everywindow.io import Box, Source, open_source
 from everywindow.io.files import read_file
 from everywindow.io.reading import library
-from source_files import MAKERS, SMOOTH, Made, nibabel, rasterio
+from source_files import MAKERS, PYRAMID, SMOOTH, TILED, Made, nibabel, rasterio
 
 
 @pytest.fixture(params=MAKERS, scope="module")
@@ -111,6 +111,60 @@ def test_what_cannot_be_sliced_is_decoded_as_a_whole(tmp_path: Path, kind: str) 
     assert expected.shape == ((237, 203, 3) if kind in ("turned", "jpeg") else (203, 237, 3))
     np.testing.assert_array_equal(source.read(tuple((0, n) for n in expected.shape[:2])), expected)
     source.close()
+
+
+def test_levels_of_a_slide_between_pixels_of_level_0_are_read_by_blocks(tmp_path: Path) -> None:
+    smooth = np.kron(SMOOTH[:28, :35], np.ones((80, 80, 1))).astype(np.uint8)[:2223, :2701]
+    levels = [smooth, smooth[1:-1:4, 1:-1:4]]
+    with tifffile.TiffWriter(tmp_path / "x.svs") as file:
+        options = {"tile": (240, 240), "photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": 95}}
+        for level in levels:
+            file.write(level, description="Aperio Image Library v1|MPP = 0.5", metadata=None, **options)
+    source = open_source(tmp_path / "x.svs", 3, 2)
+    size, downsample = source.levels[1].size, source.levels[1].downsample
+    assert downsample[0] != round(downsample[0])
+    whole = source.read(tuple((0, n) for n in size), 1)
+    assert np.abs(whole.astype(int) - levels[1]).mean() < 2
+    for box in boxes(size):
+        np.testing.assert_array_equal(source.read(box, 1), whole[tuple(slice(*span) for span in box)])
+    source.close()
+
+
+def test_pyramids_of_whole_pages_and_zarr_without_transformations(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "x.tif") as file:
+        for number, level in enumerate(PYRAMID):
+            file.write(level, subfiletype=int(number > 0), photometric="rgb", metadata=None, **TILED)
+    group = zarr.open_group(tmp_path / "x.zarr", mode="w", zarr_format=2)
+    for number, level in enumerate(PYRAMID):
+        group.create_array(str(number), data=level.transpose(2, 0, 1), chunks=(1, 50, 60))
+    group.attrs["multiscales"] = [{"axes": ["c", "y", "x"], "datasets": [{"path": str(n)} for n in range(3)]}]
+    for name in ("x.tif", "x.zarr"):
+        source = open_source(tmp_path / name, 3, 2)
+        assert [level.size for level in source.levels] == [level.shape[:2] for level in PYRAMID]
+        assert source.levels[2].downsample == (203 / 51, 237 / 60)
+        for number, level in enumerate(PYRAMID):
+            np.testing.assert_array_equal(source.read(((20, 50), (10, 60)), number), level[20:50, 10:60])
+        source.close()
+
+
+@pytest.mark.parametrize(("name", "driver"), [("y.png", "PNG"), ("y.vrt", "VRT"), ("y.jp2", "JP2OpenJPEG")])
+def test_other_files_with_a_coordinate_system(tmp_path: Path, name: str, driver: str) -> None:
+    made = MAKERS["geotiff"](tmp_path)
+    options = {"QUALITY": 100, "REVERSIBLE": "YES"} if name == "y.jp2" else {}
+    __import__("rasterio.shutil").shutil.copy(made.path, tmp_path / name, driver=driver, **options)
+    source = open_source(tmp_path / name, 3, 2)
+    assert source.format == "raster"
+    assert "UTM zone 18N" in str(source.placement.crs)
+    assert source.placement.transform == (2.0, 0.0, 500000.0, 0.0, -3.0, 4000000.0)
+    np.testing.assert_array_equal(source.read(((20, 50), (10, 60))), SMOOTH[20:50, 10:60])
+    source.close()
+
+
+def test_a_jpeg_2000_without_one_is_a_picture(tmp_path: Path) -> None:
+    PIL.Image.fromarray(SMOOTH).save(tmp_path / "x.jp2")
+    source = open_source(tmp_path / "x.jp2", 3, 2)
+    assert source.format == "picture"
+    np.testing.assert_array_equal(source.read(((20, 50), (10, 60))), SMOOTH[20:50, 10:60])
 
 
 # Real data

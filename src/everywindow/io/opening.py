@@ -40,7 +40,6 @@ def open_source(path: str | os.PathLike[str], channels: int, axes: int) -> Sourc
         DependencyError: the library that reads it is not installed.
     """
     given = Path(path)
-    _check_there(given)
     found: Source = _format(given).source(given, channels, axes)
     return found
 
@@ -54,7 +53,6 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
         InputError: no such file.
     """
     given = Path(path)
-    _check_there(given)
     files = list(_files(given))
     size, digest = 0, hashlib.sha256()
     for name, file in files:
@@ -116,17 +114,17 @@ def _format(path: Path) -> ModuleType:
     for name in FORMATS:
         module = import_module(f"everywindow.io.formats.{name}")
         if module.opens(path):
+            if name == "picture":
+                _check_there(path)
             return module
     raise AssertionError("pictures open everything")
 
 
 def _check_there(path: Path) -> None:
-    """What is neither a file, nor a directory or a name that a format knows."""
-    if _format(path).__name__.endswith(".picture"):
-        if path.is_dir():
-            raise InputError(str(path), "is a directory without an image", "give an image file, or a zarr directory")
-        if not path.exists():
-            raise InputError(str(path), "no such file", "check the name")
+    if path.is_dir():
+        raise InputError(str(path), "is a directory without an image", "give an image file, or a zarr directory")
+    if not path.exists():
+        raise InputError(str(path), "no such file", "check the name")
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:

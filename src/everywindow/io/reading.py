@@ -52,7 +52,7 @@ def opening(path: str, remedy: str) -> Iterator[None]:
     """Whatever a library raises on a file that it cannot open, the file is at fault."""
     try:
         yield
-    except (EverywindowError, Warning):
+    except (EverywindowError, MemoryError, Warning):
         raise
     except Exception as error:
         raise InputError(path, f"cannot be read ({short(error)})", remedy) from error
@@ -63,7 +63,7 @@ def reading(path: str, box: Box, level: int) -> Iterator[None]:
     """Whatever a library raises on a damaged part of a file, the error names the file and the part."""
     try:
         yield
-    except (EverywindowError, Warning):
+    except (EverywindowError, MemoryError, Warning):
         raise
     except Exception as error:
         where = " × ".join(f"{start}:{stop}" for start, stop in box)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +57,20 @@ def _has_geo_keys(path: Path) -> bool:
 
 
 def _has_crs(path: Path) -> bool:
-    import warnings
-
     rasterio = library("rasterio", EXTRA, str(path))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is not georeferenced
-            with rasterio.open(path) as dataset:
-                return dataset.crs is not None
+        with _unplaced(rasterio), rasterio.open(path) as dataset:
+            return dataset.crs is not None
     except rasterio.errors.RasterioError:
         return False
+
+
+@contextmanager
+def _unplaced(rasterio: Any) -> Iterator[None]:
+    """That an image has no place is no news here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
 
 
 def source(path: Path, channels: int, axes: int) -> Source:
@@ -83,7 +89,8 @@ class RasterSource:
     def __init__(self, path: str) -> None:
         self.path = path
         self._library = library("rasterio", EXTRA, path)
-        with ExitStack() as stack, opening(path, "give an image that GDAL reads"), self._environment():
+        remedy = "give an image that GDAL reads"
+        with ExitStack() as stack, opening(path, remedy), self._environment(), _unplaced(self._library):
             first = stack.enter_context(self._library.open(path))
             self._bands = _bands(path, first)
             overviews = range(len(first.overviews(1)))

@@ -40,6 +40,8 @@ def opens(path: Path) -> bool:
 def source(path: Path, channels: int, axes: int) -> Source:
     """The first image of the file; where it cannot be sliced (a palette, CMYK), Pillow decodes it as a whole.
 
+    A tile or strip is the least that is decoded, so large strips take memory of their size.
+
     Raises:
         InputError: not an image of so many axes, or one that must be decoded as a whole and is too large for it.
     """
@@ -123,7 +125,7 @@ def _counted(names: Sequence[str], shape: Sequence[int]) -> tuple[int, ...]:
 
 def _array(path: Path, file: Any, level: Any, stack: ExitStack) -> Any:
     """Where values lie in one piece as they are, a memory map; else tiles or strips, decoded as they are needed."""
-    if level.dataoffset is not None:
+    if level.dataoffset is not None and not level.is_multifile:
         dtype = np.dtype(level.dtype).newbyteorder(file.byteorder)
         return np.memmap(path, dtype, "r", level.dataoffset, level.shape)
     import zarr

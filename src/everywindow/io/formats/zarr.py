@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from everywindow.errors import InputError
-from everywindow.io.formats.sliced import CHANNEL, SlicedSource, native, roles_of, sizes
+from everywindow.io.formats.sliced import CHANNEL, SlicedSource, levels_by_size, native, roles_of, sizes
 from everywindow.io.reading import opening
 from everywindow.io.source import Level, Placement, Source
 
@@ -45,10 +45,13 @@ def _array(path: Path, array: Any, channels: int, axes: int) -> Source:
 
 
 def _names(array: Any) -> tuple[str, ...] | None:
+    """Names of the array's axes, where they are those of an image."""
     given = getattr(array.metadata, "dimension_names", None) or array.attrs.get("axes")
-    if not isinstance(given, Sequence) or len(given) != array.ndim or not all(isinstance(n, str) for n in given):
+    given = given or array.attrs.get("_ARRAY_DIMENSIONS")
+    if not isinstance(given, Sequence) or len(given) != array.ndim:
         return None
-    return tuple({"channel": "c", "time": "t"}.get(name.lower(), name.lower()) for name in given)
+    names = tuple({"channel": "c", "time": "t"}.get(name, name) for name in (str(name).lower() for name in given))
+    return names if set(names) & set("zyxc") else None
 
 
 def _guessed(path: Path, shape: tuple[int, ...], channels: int, axes: int) -> tuple[int, ...]:
@@ -77,10 +80,12 @@ def _image(path: Path, group: Any, axes: int) -> Source:
     arrays = tuple(group[dataset["path"]] for dataset in scales["datasets"])
     roles = roles_of(names, arrays[0].shape, axes, str(path))
     factors = [_scale(scales, dataset, roles) for dataset in scales["datasets"]]
-    levels = tuple(
-        Level(sizes(array.shape, roles), tuple(own / base for own, base in zip(factor, factors[0], strict=True)))
-        for array, factor in zip(arrays, factors, strict=True)
-    )
+    levels = levels_by_size([sizes(array.shape, roles) for array in arrays])
+    if len(set(factors)) == len(arrays):  # else there are none: versions before 0.4 do not ask for them
+        levels = tuple(
+            Level(level.size, tuple(own / base for own, base in zip(factor, factors[0], strict=True)))
+            for level, factor in zip(levels, factors, strict=True)
+        )
     bands = arrays[0].shape[roles.index(CHANNEL)] if CHANNEL in roles else 1
     unit = _unit(scales["axes"], roles)
     placement = Placement(spacing=factors[0] if unit else None, unit=unit)
