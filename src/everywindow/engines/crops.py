@@ -86,22 +86,22 @@ def tuned(
 
 
 class Crops:
-    """The original network on windows in batches; its kernels are laid out once."""
+    """The original network, which is in evaluation mode, on windows in batches; its kernels are laid out once."""
 
     def __init__(self, module: nn.Module, output: Output) -> None:
         self._runner = _Runner(module)
-        self._module, self._output = module, output
+        self._output = output
 
+    @torch.inference_mode()
     def scores(self, pixels: Tensor, grid: WindowGrid, setting: Setting) -> Tensor:
         """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, by one batch size and memory format."""
         batch, memory_format = setting
         windows = _Windows(pixels, grid)
-        with evaluating(self._module), torch.inference_mode():
-            vectors = [
-                self.vectors(windows, first, min(batch, grid.total - first), memory_format)
-                for first in range(0, grid.total, batch)
-            ]
-            return _as_map(torch.cat(vectors), grid)
+        vectors = [
+            self.vectors(windows, first, min(batch, grid.total - first), memory_format)
+            for first in range(0, grid.total, batch)
+        ]
+        return _as_map(torch.cat(vectors), grid)
 
     def vectors(self, windows: _Windows, first: int, count: int, memory_format: str) -> Tensor:
         """Scores ``[count, K]`` of windows ``first`` to ``first + count``."""

@@ -98,7 +98,7 @@ class Sharing:
     ) -> Tensor:
         """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``; ``update`` hears how many are done."""
         scores: Tensor | None = None
-        kept = Kept(batches.peak // 2)
+        kept = Kept(batches.peak // 2, batches.peak)
         for rectangle in batches.rectangles:
             program = batches.programs[_counts(rectangle)]
             shared = program.shared(_region(pixels, grid, rectangle), self._weights, kept.relieve)

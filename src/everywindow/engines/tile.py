@@ -91,7 +91,7 @@ class TileEngine:
             raise InputError(
                 "tile", f"{times(tuple(pixels.shape[1:]))} pixels for a tile of {times(tile.size)}", "give its own"
             )
-        with using(self._prepared.module), self.settings.in_force():
+        with evaluating(self._prepared.module), self.settings.in_force():
             # Always a copy: how pixels lie in memory must not matter, and their owner may write to them meanwhile.
             own = torch.empty(pixels.shape, dtype=self._prepared.dtype, device=self._prepared.device)
             found = self._way.scores(own.copy_(pixels), self._grid(tile))
@@ -224,8 +224,7 @@ class _ByExact:
         self._kept: dict[tuple[int, ...], Batches] = {}
 
     def scores(self, pixels: Tensor, grid: WindowGrid) -> Tensor:
-        with evaluating(self._prepared.module):
-            return self._sharing.scores(pixels, grid, self._batches(grid))
+        return self._sharing.scores(pixels, grid, self._batches(grid))
 
     def peak(self, grid: WindowGrid) -> int:
         return self._batches(grid).peak
@@ -260,8 +259,7 @@ class _ByFcn:
 
     def scores(self, pixels: Tensor, grid: WindowGrid) -> Tensor:
         own = self._pass.fcn.geometry.grid(grid.image_size)
-        with evaluating(self._prepared.module):
-            scores = self._pass.scores(pixels, own, self._tiles(grid)[0], self._settings.memory_format)
+        scores = self._pass.scores(pixels, own, self._tiles(grid)[0], self._settings.memory_format)
         return scores[(slice(None), *self._every)]
 
     def peak(self, grid: WindowGrid) -> int:
