@@ -1,7 +1,7 @@
 """Train a small network on blocks of a magnetic resonance volume, for `everywindow scan` to map kinds of tissue.
 
     python examples/mri_head.py someones_anatomy.nii.gz --out mri-head
-    everywindow scan someones_anatomy.nii.gz --model mri-head/bundle --stride 2 --out head.zarr
+    everywindow scan someones_anatomy.nii.gz --model mri-head/bundle --stride 1 --out head.zarr
 
 The volume is nibabel's someones_anatomy.nii.gz, 57×67×56 voxels of 2.75 mm.
 
@@ -28,7 +28,7 @@ from small_networks import Found, learned, network
 
 import everywindow as ew
 
-WINDOW = (12, 12, 12)
+WINDOW = (8, 8, 8)
 CLASSES = ("dark", "medium", "bright")
 
 
@@ -43,15 +43,15 @@ def weak_labels(image: np.ndarray) -> np.ndarray:
     return np.digitize(smooth, threshold_multiotsu(smooth, classes=len(CLASSES))).astype(np.int8)
 
 
-def run(path: Path, out: Path, seed: int = 0, steps: int = 150) -> Found:
+def run(path: Path, out: Path, seed: int = 0, steps: int = 300) -> Found:
     """Train, write the bundle, and give how well it does in the last third."""
     torch.manual_seed(seed)
     image = read(path)
-    clf = ew.Classifier(network(WINDOW, 1, len(CLASSES), (8, 16)), WINDOW, mean=0, std=1, classes=CLASSES)
+    clf = ew.Classifier(network(WINDOW, 1, len(CLASSES), (16, 32)), WINDOW, mean=0, std=1, classes=CLASSES)
     wide, long, high = image.shape[:3]
     cut = long * 2 // 3
     parts = (((0, wide), (0, cut), (0, high)), ((0, wide), (cut, long), (0, high)))
-    found = learned(clf, image, weak_labels(image), parts, steps, each=1500, seed=seed, flips=(2,))
+    found = learned(clf, image, weak_labels(image), parts, steps, each=4000, seed=seed, flips=(2,))
     clf.save(out / "bundle")
     return found
 

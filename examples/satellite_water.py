@@ -7,7 +7,7 @@ The image is rasterio's RGB.byte.tif: islands of the Bahamas, 300 m a pixel, wit
 
 The labels are weak: nobody drew them. By the median colour of the middle 3×3 pixels a window is "cloud" where even its
 darkest channel is bright, "water" where it is more blue than red, and else "land". So the network learns to imitate a
-rule about colour, and the accuracy tells how well it does that, in the eastern third of the image; learned is from the
+rule about colour, and the accuracy tells how well it does that, in the southern third of the image; learned is from the
 rest. The rule errs where haze lies over land, and in the shadows of clouds. Windows whose middle holds no data have no
 class; those that only reach into the border are learned from as they are, with 0 where there is nothing, and a scan
 hands them to the network just so. Windows wholly in the border are left out by the scan.
@@ -29,7 +29,8 @@ import everywindow as ew
 WINDOW = (16, 16)
 CLASSES = ("water", "land", "cloud")
 MEAN, STD = (0.17, 0.26, 0.27), (0.25, 0.23, 0.21)
-BRIGHT, BLUER = 0.45, 0.03
+BRIGHT = 0.45
+"""Of the darkest channel of a cloud."""
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -42,19 +43,19 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def weak_labels(image: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """The class of the window around each pixel; −1 without data."""
     smooth = ndimage.median_filter(image, (3, 3, 1))
-    water = smooth[..., 2] > smooth[..., 0] + BLUER
+    water = smooth[..., 2] > smooth[..., 0]
     labels = np.where(smooth.min(-1) > BRIGHT, 2, np.where(water, 0, 1))
     return np.where(valid, labels, -1).astype(np.int8)
 
 
 def run(path: Path, out: Path, seed: int = 0, steps: int = 400) -> Found:
-    """Train, write the bundle, and give how well it does in the east."""
+    """Train, write the bundle, and give how well it does in the south."""
     torch.manual_seed(seed)
     image, valid = read(path)
     clf = ew.Classifier(network(WINDOW, 3, len(CLASSES), (16, 32)), WINDOW, mean=MEAN, std=STD, classes=CLASSES)
     height, width = valid.shape
-    cut = width * 2 // 3
-    parts = (((0, height), (0, cut)), ((0, height), (cut, width)))
+    cut = height * 2 // 3
+    parts = (((0, cut), (0, width)), ((cut, height), (0, width)))
     found = learned(clf, image, weak_labels(image, valid), parts, steps, each=3000, seed=seed, flips=(2, 3))
     clf.save(out / "bundle")
     return found

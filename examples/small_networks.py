@@ -47,7 +47,9 @@ class Found:
         lines = [f"{self.counts.sum():,} held-out windows: accuracy {self.accuracy:.3f}"]
         lines[0] += f" (the commonest class alone: {self.commonest:.3f})"
         for name, row, recall in zip(self.classes, self.counts, self.recalls, strict=True):
-            lines.append(f"  {name}: {recall:.3f} of {row.sum():,}; as {dict(zip(self.classes, row.tolist(), strict=True))}")
+            lines.append(
+                f"  {name}: {recall:.3f} of {row.sum():,}; as {dict(zip(self.classes, row.tolist(), strict=True))}"
+            )
         return "\n".join(lines)
 
 
