@@ -40,11 +40,15 @@ def agrees(clf: ew.Classifier, image: np.ndarray) -> ew.ScoreMap:
 
 def test_slide(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = example("slide_tissue", "openslide", monkeypatch)
-    found, clf = bundle_after(module, shared_data / "slide" / "small_HE.svs", tmp_path, steps=40)
+    slide = shared_data / "slide" / "small_HE.svs"
+    if slide.parent.is_dir():
+        image, spacing = module.read(slide)
+        part = image[1000:2100, 800:1500].copy()  # all of it takes long
+        monkeypatch.setattr(module, "read", lambda path: (part, spacing))
+    found, clf = bundle_after(module, slide, tmp_path, steps=40)
     assert found.accuracy > found.commonest + 0.2
     assert clf.spacing_um_px == pytest.approx(0.499)
-    image, _ = module.read(shared_data / "slide" / "small_HE.svs")
-    assert agrees(clf, image[1000:1080, 1000:1080]).scores.shape[1:] == (5, 5)
+    assert agrees(clf, part[:80, 200:280]).scores.shape[1:] == (5, 5)
 
 
 def test_satellite(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +60,7 @@ def test_satellite(shared_data: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     agrees(clf, image[250:282, 250:282])
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # wfdb's own use of pandas
 def test_electrocardiogram(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = example("ecg_beats", "wfdb", monkeypatch)
     found, clf = bundle_after(module, shared_data / "ecg" / "100", tmp_path, steps=100)
