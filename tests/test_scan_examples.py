@@ -46,7 +46,7 @@ def test_slide(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         part = image[1000:2100, 800:1500].copy()  # all of it takes long
         monkeypatch.setattr(module, "read", lambda path: (part, spacing))
     found, clf = bundle_after(module, slide, tmp_path, steps=40)
-    assert found.accuracy > found.commonest + 0.2
+    assert min(found.recalls) > 0.6
     assert clf.spacing_um_px == pytest.approx(0.499)
     assert agrees(clf, part[:80, 200:280]).scores.shape[1:] == (5, 5)
 
