@@ -14,6 +14,8 @@ from torch.nn import functional as F
 import everywindow as ew
 
 BATCH = 64
+HELD_OUT = 2000
+"""Windows that are tried, at most."""
 
 
 @dataclass(frozen=True)
@@ -153,5 +155,5 @@ def learned(
     centres = drawn(centres_in(parts[0], clf.window, labels), labels, each, rng)
     classes = torch.from_numpy(labels[tuple(centres.T)]).long()
     fit(clf, crops(image, centres, clf.window), classes, steps, flips)
-    others = rng.permutation(centres_in(parts[1], clf.window, labels))[:2000]
+    others = rng.permutation(centres_in(parts[1], clf.window, labels))[:HELD_OUT]
     return held_out(clf, crops(image, others, clf.window), torch.from_numpy(labels[tuple(others.T)]).long())

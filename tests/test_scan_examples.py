@@ -18,7 +18,9 @@ def example(name: str, needs: str, monkeypatch: pytest.MonkeyPatch) -> ModuleTyp
     pytest.importorskip(needs)
     pytest.importorskip("skimage")
     monkeypatch.syspath_prepend(str(FOLDER))
-    return example_module(name)
+    module = example_module(name)
+    monkeypatch.setattr("small_networks.HELD_OUT", 600)
+    return module
 
 
 def bundle_after(module: ModuleType, data: Path, out: Path, **options: Any) -> tuple[Any, ew.Classifier]:
