@@ -423,7 +423,8 @@ def _means(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     number = scored.sum(axes)
     total = np.where(scored, cells, 0.0).sum(axes)
     means = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
-    return means.astype(values.dtype)
+    rounded: np.ndarray = means.astype(values.dtype)
+    return rounded
 
 
 def _chunk_files(folder: Path, chunk: Sequence[int], windows: Sequence[Span]) -> Iterator[Path]:
