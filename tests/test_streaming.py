@@ -81,8 +81,9 @@ def _span(data: st.DataObject, size: int, window: int) -> tuple[int, int]:
 
 def _raw(known: ew.Classifier, pixels: np.ndarray) -> torch.Tensor:
     """Recordings and volumes are taken as they are; a scan takes a tensor that is normalised so."""
-    assert known.mean is not None and known.std is not None
-    return torch.from_numpy(((pixels.astype(np.float32) - np.float32(known.mean[0])) / np.float32(known.std[0])))[None]
+    assert known.mean is not None
+    assert known.std is not None
+    return torch.from_numpy((pixels.astype(np.float32) - np.float32(known.mean[0])) / np.float32(known.std[0]))[None]
 
 
 WRITERS: dict[str, Callable[[Path, np.ndarray], Any]] = {
@@ -120,14 +121,19 @@ def test_windows_that_are_not_wanted_are_nan_and_the_others_as_without_them(tmp_
         done = ew.stream(known, image, tmp_path / "map.zarr", stride=2, tile=(8, 5), progress=False)
     found = ew.ScoreMap.load(done.path).scores
     wanted = torch.from_numpy(wants)
-    assert found[:, ~wanted].isnan().all() and not found[:, wanted].isnan().any()
+    assert found[:, ~wanted].isnan().all()
+    assert not found[:, wanted].isnan().any()
     assert (found - expected.scores)[:, wanted].abs().max() < 1e-10
     empty = [number for number, at in enumerate(_tiles(counts, (8, 5))) if not wants[at].any()]
     states, finished = read_states(done.path)
-    assert finished and [tile for tile, one in states.items() if one.state == "skipped"] == empty and 0 in empty
-    assert done.skipped == len(empty) and done.scored == wants.sum() == sum(one.windows for one in states.values())
+    assert finished
+    assert [tile for tile, one in states.items() if one.state == "skipped"] == empty
+    assert 0 in empty
+    assert done.skipped == len(empty)
+    assert done.scored == wants.sum() == sum(one.windows for one in states.values())
     files = {path.relative_to(done.path / "0" / "c" / "0").as_posix() for path in (done.path / "0" / "c").rglob("*")}
-    assert "0/0" not in files and len([name for name in files if "/" in name]) == done.tiles - len(empty)
+    assert "0/0" not in files
+    assert len([name for name in files if "/" in name]) == done.tiles - len(empty)
 
 
 class _Some(Wanted):
@@ -173,7 +179,8 @@ def test_a_worker_in_another_process_writes_the_same_bytes(tmp_path: Path) -> No
         text=True,
         check=False,
     )
-    assert not ran.stderr and len(ran.stdout.splitlines()) == 36
+    assert not ran.stderr
+    assert len(ran.stdout.splitlines()) == 36
     assert [bytes_of(done.path) for done in results] == expected
 
 
@@ -189,4 +196,5 @@ def test_a_worker_needs_a_model_that_can_be_opened(tmp_path: Path) -> None:
 def test_states_are_plain(tmp_path: Path) -> None:
     done = ew.stream(classifier(), saved(tmp_path, (20, 20)), tmp_path / "map.zarr", stride=1, tile=7, progress=False)
     states, finished = read_states(done.path)
-    assert finished and states == {n: TileState(n, "done", w) for n, w in enumerate([49, 42, 42, 36])}
+    assert finished
+    assert states == {n: TileState(n, "done", w) for n, w in enumerate([49, 42, 42, 36])}

@@ -105,11 +105,8 @@ class Manifest:
     def _append(self, record: dict[str, Any]) -> None:
         """A line that was cut short is cut off when it is read again."""
         assert self._handle is not None
-        left = _line(record).encode()
         try:
-            while left:
-                left = left[os.write(self._handle, left) :]
-            os.fsync(self._handle)
+            append(self._handle, _line(record).encode())
         except OSError as error:
             raise _unwritable(self._result, error) from error
 
@@ -158,6 +155,13 @@ def _states(lines: str, file: Path) -> tuple[dict[int, TileState], bool]:
             except (KeyError, TypeError) as error:
                 raise _damaged(file, error) from error
     return states, finished
+
+
+def append(handle: int, content: bytes) -> None:
+    """Add to a file and wait until it is on the disk."""
+    while content:
+        content = content[os.write(handle, content) :]
+    os.fsync(handle)
 
 
 def write_whole(file: Path, text: str) -> None:

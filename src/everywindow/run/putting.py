@@ -11,7 +11,7 @@ from pathlib import Path
 
 from everywindow.errors import InputError
 from everywindow.run.locks import hold
-from everywindow.run.manifest import TILES, Manifest, sync_folder
+from everywindow.run.manifest import TILES, sync_folder
 
 LOCK, OLD, NEW = "lock", "old", "new"
 """Names in the folder: the lock, the result that is replaced, and the one that is made."""
@@ -59,8 +59,11 @@ def put(folder: Path, out: Path, overwrite: bool) -> None:
     elif not overwrite:
         raise InputError(str(out), "another run has made it meanwhile", "choose another name, or --overwrite")
     elif (out / TILES).exists():
-        with Manifest(out):
+        handle = hold(out / TILES, out)
+        try:
             _exchange(folder, out)
+        finally:
+            os.close(handle)
     else:
         _exchange(folder, out)
     sync_folder(out.parent)
