@@ -154,15 +154,15 @@ class Driver:
     def _child(self, out: Path, job: Job | None, aim: Aim, options: dict[str, Any]) -> None:
         code = 1
         try:
-            self._watch(out, job, aim)
-            ew.stream(self.classifier, self.image, out, **ASKED, **options)
+            self._watch(out, job, aim, bool(options.get("overwrite")))
+            ew.stream(self.classifier, self.image, out, **{**ASKED, **options})
             code = 0
         except BaseException:
             (self.home / "errors").write_text(traceback.format_exc(), encoding="utf-8")
         finally:
             os._exit(code)
 
-    def _watch(self, out: Path, job: Job | None, aim: Aim) -> None:
+    def _watch(self, out: Path, job: Job | None, aim: Aim, overwrite: bool) -> None:
         """Tell the driver the phase, count file operations beside the result, and die at the one that is aimed at."""
         # ``everywindow.run.stream`` itself is the function.
         of_stream = importlib.import_module("everywindow.run.stream")
@@ -174,7 +174,7 @@ class Driver:
             (manifest.Manifest, "finish", END, AFTER),
         ):
             setattr(owner, name, self._within(getattr(owner, name), inside, then))
-        if out.exists():  # what was begun is taken up again
+        if out.exists() and not overwrite:  # what was begun is taken up again
             self._shared[0] = PHASES.index(TILES)
         home = str(out.parent)
 
@@ -242,7 +242,7 @@ def trials(driver: Driver, kills: int, seed: int = 1) -> Tally:
         tally.results += 1
         found = content(folder)
         if found != wholes[mode].content:
-            tally.different.append(f"{folder.name}, {mode}: {_difference(wholes[mode].content, found)}")
+            tally.different.append(f"{folder.name}, {mode}: {difference(wholes[mode].content, found)}")
         shutil.rmtree(folder)
     tally.seconds = time.perf_counter() - started
     return tally
@@ -290,7 +290,8 @@ def _path(given: Any) -> str:
     return os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else ""
 
 
-def _difference(expected: dict[str, bytes | None], found: dict[str, bytes | None]) -> str:
+def difference(expected: dict[str, bytes | None], found: dict[str, bytes | None]) -> str:
+    """Names that differ, or are on one side only."""
     wrong = [name for name in sorted({*expected, *found}) if expected.get(name, 0) != found.get(name, 0)]
     return ", ".join(wrong[:10])
 

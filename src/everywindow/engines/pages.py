@@ -51,6 +51,13 @@ def keep_pages() -> bool:
     return libc is not None and bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back() -> None:
+    """Give all freed memory back to the system."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 class Kept:
     """Bounds the freed memory that is kept while a scan runs.
 
@@ -64,9 +71,8 @@ class Kept:
 
     def relieve(self) -> None:
         """Give freed memory back where too much is kept."""
-        libc = _libc()
-        if libc is not None and self._resident() - self._used() - self._elsewhere > self._most:
-            libc.malloc_trim(0)
+        if _libc() is not None and self._resident() - self._used() - self._elsewhere > self._most:
+            give_back()
 
     def _used(self) -> int:
         libc = _libc()
