@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import zarr  # noqa: F401  (else each run would take its time to import it)
 from torch import nn
 
 import everywindow as ew
@@ -109,6 +110,8 @@ class Driver:
         self.classifier = ew.Classifier(net.eval(), window=WINDOW, mean=[0.5], std=[0.5])
         self.image = home / "image.npy"
         np.save(self.image, np.random.default_rng(0).integers(0, 256, SIZE, np.uint8))
+        # Imported and captured now, and not by each run; with one thread, forking after that is no danger.
+        ew.scan(self.classifier, self.image, stride=STRIDE, progress=False)
         self._shared = mmap.mmap(-1, 1 + 8 * len(PHASES))
 
     def run(

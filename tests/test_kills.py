@@ -12,21 +12,19 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
-import torch
 
 import everywindow as ew
-from benchmarks import kills, large_image, memory
+from benchmarks import kills
+from everywindow.cli.entry import main
 from everywindow.run import read_states
 from streams import bytes_of, classifier, noise, saved
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked, and asked for their memory")
 
-RUN = [sys.executable, "-W", "error", "-m", "everywindow"]
 HELD = (
     "import sys, time\n"
     "from everywindow.io import Region\n"
@@ -100,10 +98,6 @@ def command(scene: Path, *images: Path, out: Path, more: Sequence[str] = ()) -> 
     return [*given, "--tile", "6", *shown, *more]
 
 
-def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*RUN, *arguments], capture_output=True, text=True, check=False)
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_cleanly(number: signal.Signals, scene: Path, tmp_path: Path) -> None:
     out = tmp_path / "map.zarr"
@@ -135,34 +129,33 @@ def test_a_signal_stops_cleanly(number: signal.Signals, scene: Path, tmp_path: P
     )
     assert again.resumed == len(done)
     whole = tmp_path / "whole.zarr"
-    assert not ran(*command(scene, scene / "image.npy", out=whole)).stderr
+    assert main(command(scene, scene / "image.npy", out=whole)) == 0
     expected, found = ew.ScoreMap.load(whole).scores, ew.ScoreMap.load(out).scores
     assert (expected - found).abs().max() < 1e-10
 
 
-def test_progress_as_json_and_exit_codes(scene: Path, tmp_path: Path) -> None:
+def test_progress_as_json_and_exit_codes(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "map.zarr"
-    asked = command(scene, scene / "image.npy", out=out, more=["--progress", "json", "--json"])
-    first = ran(*asked)
-    assert first.returncode == 0
-    lines = [json.loads(line) for line in first.stderr.splitlines() if line.startswith("{")]
+    assert main(command(scene, scene / "image.npy", out=out, more=["--progress", "json", "--json"])) == 0
+    told, errors = capsys.readouterr()
+    lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     assert [line["windows"] for line in lines] == sorted({line["windows"] for line in lines})
     assert len(lines) == 49
     assert lines[-1]["windows"] == lines[-1]["of"] == 42 * 37
     assert all(set(line) == {"windows", "of", "windows_per_second", "seconds_left", "failed_tiles"} for line in lines)
-    record = json.loads(first.stdout)
+    record = json.loads(told)
     assert (record["tiles"], record["scored"], record["failed"]) == (49, 42 * 37, [])
     before = bytes_of(out)
-    second = ran(*command(scene, scene / "image.npy", out=out))
-    assert second.returncode == 0
-    assert "49, all done before: nothing was changed" in second.stdout
+    assert main(command(scene, scene / "image.npy", out=out)) == 0
+    assert "49, all done before: nothing was changed" in capsys.readouterr().out
     assert bytes_of(out) == before
-    other = ran(*command(scene, scene / "image.npy", out=out, more=["--pad", "1"]))
-    assert other.returncode == 1
-    assert other.stderr.startswith(f"everywindow: {out}: is of another run (view pad: null then, 1 now)")
+    assert main(command(scene, scene / "image.npy", out=out, more=["--pad", "1"])) == 1
+    assert capsys.readouterr().err.startswith(f"everywindow: {out}: is of another run (view pad: null then, 1 now)")
 
 
-def test_of_a_folder_what_cannot_be_read_is_listed_and_left_out(scene: Path, tmp_path: Path) -> None:
+def test_of_a_folder_what_cannot_be_read_is_listed_and_left_out(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     images = tmp_path / "images"
     images.mkdir()
     pixels = noise((64, 64))
@@ -175,10 +168,9 @@ def test_of_a_folder_what_cannot_be_read_is_listed_and_left_out(scene: Path, tmp
     damaged = bytearray((images / "partly.tif").read_bytes())
     damaged[place : place + 40] = bytes(40)
     (images / "partly.tif").write_bytes(damaged)
-    asked = command(scene, images, out=tmp_path / "maps", more=["--json"])
-    found = ran(*asked)
-    assert found.returncode == 3, found.stderr
-    record = json.loads(found.stdout)
+    assert main(command(scene, images, out=tmp_path / "maps", more=["--json"])) == 3
+    told, errors = capsys.readouterr()
+    record = json.loads(told)
     assert record["left_out"] == 2
     by_name = {Path(one["image"]).name: one for one in record["images"]}
     assert "problem" in by_name["broken.png"]
@@ -187,7 +179,7 @@ def test_of_a_folder_what_cannot_be_read_is_listed_and_left_out(scene: Path, tmp
     failed = by_name["partly.tif"]["failed"]
     assert failed
     assert all("partly.tif" in one["reason"] for one in failed)
-    assert "2 of 4 images scanned, 1 partly" in found.stderr
+    assert "2 of 4 images scanned, 1 partly" in errors
     assert sorted(os.listdir(tmp_path / "maps")) == ["good.zarr", "partly.zarr"]
     scores = ew.ScoreMap.load(tmp_path / "maps" / "partly.zarr").scores
     expected = ew.scan(ew.load(scene / "model"), pixels, stride=2).scores
@@ -196,28 +188,6 @@ def test_of_a_folder_what_cannot_be_read_is_listed_and_left_out(scene: Path, tmp
     assert (scores - expected)[:, right].abs().max() < 1e-10
     (images / "partly.tif").unlink()
     tifffile.imwrite(images / "partly.tif", pixels, tile=(32, 32), compression="zlib")
-    alone = ran(*command(scene, images / "partly.tif", out=tmp_path / "maps" / "partly.zarr", more=["--resume"]))
-    assert alone.returncode == 1
-    assert "is of another run" in alone.stderr  # the file's bytes are others now
-
-
-@pytest.mark.slow
-def test_the_whole_process_stays_below_its_memory(tmp_path: Path) -> None:
-    size = (6000, 6000)
-    large_image.write(tmp_path / "large.zarr", size)
-    image = size[0] * size[1] * 3 * 4
-    found = memory.peak(tmp_path, tmp_path / "large.zarr", size, "700MiB")
-    assert found.taken < found.limit
-    assert found.limit - BASE < image  # more than the image as numbers would not be told from a whole scan
-
-
-BASE = 300 << 20
-"""Bytes that Python with torch and zarr takes at least."""
-
-
-def test_too_little_memory_is_told(scene: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"stride": 2, "memory": "200MiB", "progress": False}
-    with pytest.raises(ew.InputError, match=r"memory: 209,715,200 bytes leave .* beside .*; give at least \d+"):
-        ew.stream(classifier(), scene / "image.npy", tmp_path / "map.zarr", **options)
-    assert not os.listdir(tmp_path)
-    assert torch.get_num_threads() == 1
+    asked = command(scene, images / "partly.tif", out=tmp_path / "maps" / "partly.zarr", more=["--resume"])
+    assert main(asked) == 1
+    assert "is of another run" in capsys.readouterr().err  # the file's bytes are others now
