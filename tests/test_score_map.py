@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from everywindow.errors import InputError
-from everywindow.geometry.place import Place
+from everywindow.geometry import Place
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.report import ScoreMap
 

@@ -33,6 +33,7 @@ from everywindow.engines import (
 )
 from everywindow.errors import InputError
 from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
+from everywindow.exporting import MOST, Coordinates, Exported, Wanted, exported
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.io import Image
@@ -317,6 +318,49 @@ def compare(
     return compare_several(asked, images or [], strict, on_image)
 
 
+def export(
+    result: ScoreMap | str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    klass: int | str | None = None,
+    threshold: float = 0.5,
+    most: int = MOST,
+    coordinates: Coordinates = "pixels",
+    probabilities: bool = False,
+) -> Exported:
+    """A score map for another program; the file appears whole or not at all.
+
+    Args:
+        result: a map, or the file of one (``.zarr`` or ``.npz``). GeoTIFF and OME-TIFF of a ``.zarr`` are written
+            by parts, whatever its size.
+        to: the file, by whose suffix the format goes. ``.tif``: Cloud-Optimized GeoTIFF, a band per class.
+            ``.ome.tif``: OME-TIFF, a channel per class, for volumes too. ``.geojson``: outlines of the regions where
+            a class is likely, as QuPath reads them. ``.csv``: the boxes of a class. ``.png``: the heat map.
+            ``.npz``: the map itself.
+        klass: of ``.geojson``, ``.csv`` and ``.png``: name or index of the class; :meth:`ScoreMap.shown_class` by
+            default.
+        threshold: of ``.geojson`` and ``.csv``: least probability; without activation the least score.
+        most: of ``.geojson`` and ``.csv``: the largest regions or the strongest boxes that are kept.
+        coordinates: of ``.geojson``: ``"pixels"`` of the image as it was given, or ``"world"`` in the reference system
+            of a georeferenced image.
+        probabilities: rasters hold probabilities in the place of scores.
+
+    Returns:
+        What was written, with the number of regions or boxes that were left out.
+
+    Raises:
+        InputError: no result, no such format, or a format that cannot hold it.
+        DependencyError: rasterio is missing for ``.tif`` or ``.geojson``.
+
+    >>> from tempfile import mkdtemp
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 4, 10))
+    >>> m = scan(net, torch.zeros(1, 12, 10), window=8, progress=False)
+    >>> written = export(m, f"{mkdtemp()}/boxes.csv", klass=3, threshold=1.0)
+    >>> written.format, written.of, written.count
+    ('CSV', 'boxes', 0)
+    """
+    return exported(result, to, Wanted(klass, threshold, most, coordinates, probabilities))
+
+
 def evaluate(
     classifier: Model,
     images: str | os.PathLike[str],
@@ -498,6 +542,7 @@ __all__ = [
     "Detection",
     "Evaluation",
     "Explanation",
+    "Exported",
     "FullyConvolutional",
     "Pyramid",
     "ScoreMap",
@@ -507,6 +552,7 @@ __all__ = [
     "cost",
     "evaluate",
     "explain",
+    "export",
     "load",
     "pyramid",
     "scan",

@@ -14,6 +14,7 @@ from everywindow import __version__
 from everywindow.cli.comparing import compare
 from everywindow.cli.evaluating import evaluate
 from everywindow.cli.explaining import explain
+from everywindow.cli.exporting import export
 from everywindow.cli.files import convert, info
 from everywindow.cli.pricing import cost
 from everywindow.cli.scanning import scan
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, scan, compare, evaluate, cost, explain, convert, info):
+for command in (demo, scan, compare, evaluate, cost, explain, export, convert, info):
     cli.add_command(command)
 
 

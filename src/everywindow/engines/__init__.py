@@ -1,7 +1,7 @@
 """The engines: (network, windows, tensor) to scores. They know no files and no names of classes."""
 
 from everywindow.engines.advice import Advice, advice
-from everywindow.engines.memory import memory_limit
+from everywindow.engines.memory import free_bytes, memory_limit
 from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
@@ -26,6 +26,7 @@ __all__ = [
     "advice",
     "check_mode",
     "default_stride",
+    "free_bytes",
     "give_back",
     "memory_limit",
     "mode_costs",

@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 from everywindow.errors import InputError
-from everywindow.geometry import Span
-from everywindow.geometry.place import Place
+from everywindow.geometry import Place, Span
+
+FORMAT = "everywindow score map 2"
+"""What the attributes of a result call themselves."""
 
 AXES = ("z", "y", "x")
 LARGEST_TOP = 256
@@ -404,7 +406,7 @@ def boxes(counts: Sequence[int], chunk: Sequence[int]) -> Iterator[tuple[Span, .
 def _write_means(source: Scores, target: Any, smaller: Sequence[int], windows: Sequence[Span]) -> None:
     steps = [-(-n // m) for n, m in zip(source.shape[1:], smaller, strict=True)]
     wider = (slice(step * start, step * stop) for (start, stop), step in zip(windows, steps, strict=True))
-    values = _means(source[(slice(None), *wider)], steps)
+    values = means(source[(slice(None), *wider)], steps)
     spans = tuple(slice(start, stop) for start, stop in windows)
     if len(spans) == 1:
         target[:, :, spans[0]] = values[:, None]
@@ -412,8 +414,8 @@ def _write_means(source: Scores, target: Any, smaller: Sequence[int], windows: S
         target[(slice(None), *spans)] = values
 
 
-def _means(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
-    """Means over blocks of so many per spatial axis; those at the end may be smaller."""
+def means(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
+    """Means of ``[K, *n]`` over blocks of so many per spatial axis, NaN left out; blocks at the end may be smaller."""
     short = [(0, -n % step) for n, step in zip(values.shape[1:], steps, strict=True)]
     padded = np.pad(values.astype(np.float64), [(0, 0), *short], constant_values=np.nan)
     blocks = [part for n, step in zip(padded.shape[1:], steps, strict=True) for part in (n // step, step)]
@@ -422,8 +424,8 @@ def _means(values: np.ndarray, steps: Sequence[int]) -> np.ndarray:
     scored = ~np.isnan(cells)
     number = scored.sum(axes)
     total = np.where(scored, cells, 0.0).sum(axes)
-    means = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
-    rounded: np.ndarray = means.astype(values.dtype)
+    exact = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    rounded: np.ndarray = exact.astype(values.dtype)
     return rounded
 
 

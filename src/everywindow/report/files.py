@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from everywindow.engines.memory import free_bytes
+from everywindow.engines import free_bytes
 from everywindow.errors import InputError
-from everywindow.geometry import Reason, Verdict
-from everywindow.geometry.place import Place
+from everywindow.geometry import Place, Reason, Verdict
 from everywindow.io import atomic_path, ngff
 from everywindow.report.score_map import PathLike, ScoreMap
 
-FORMAT, OLDER = "everywindow score map 2", "everywindow score map 1"
+OLDER = "everywindow score map 1"
 CHUNK = 16 << 20
 """Bytes of scores that a file within a ``.zarr`` has at most."""
 REMEDY = "scan the image again"
@@ -83,7 +82,7 @@ def load(path: PathLike) -> ScoreMap:
 def metadata(m: ScoreMap) -> dict[str, Any]:
     """All fields but the scores and the picture, as plain data."""
     return {
-        "format": FORMAT,
+        "format": ngff.FORMAT,
         "window": list(m.window),
         "stride": list(m.stride),
         "pad": list(m.where.pad),
@@ -120,8 +119,8 @@ def _versions() -> dict[str, str]:
 
 
 def _restore(scores: np.ndarray, meta: dict[str, Any]) -> ScoreMap:
-    if meta.get("format") not in (FORMAT, OLDER):
-        raise ValueError(f"its format is {meta.get('format')!r}, not {FORMAT!r}")
+    if meta.get("format") not in (ngff.FORMAT, OLDER):
+        raise ValueError(f"its format is {meta.get('format')!r}, not {ngff.FORMAT!r}")
     if scores.dtype.kind != "f":
         raise ValueError(f"scores of type {scores.dtype}")
     reasons = tuple(Reason(str(layer), str(why)) for layer, why in meta["verdict"]["reasons"])

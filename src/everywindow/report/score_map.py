@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from everywindow.errors import InputError
-from everywindow.geometry import Verdict
-from everywindow.geometry.place import Place
+from everywindow.geometry import Place, Verdict
 from everywindow.report.classes import class_index
 from everywindow.report.detection import Detection
 
@@ -166,7 +165,7 @@ class ScoreMap:
 
     def probabilities(self) -> torch.Tensor:
         """The scores by the activation: ``[classes, *counts]``; NaN where nothing was scored."""
-        return _activate(self.scores, self.activation)
+        return activated(self.scores, self.activation)
 
     def image_scores(self, kind: Reduction = "mean_probability") -> torch.Tensor:
         """One value per class for the whole image.
@@ -187,7 +186,7 @@ class ScoreMap:
         }
         if kind not in reduced:
             raise InputError("kind", f"{kind!r} is not known", f"use one of {', '.join(get_args(Reduction))}")
-        return _activate(reduced[kind](), self.activation)
+        return activated(reduced[kind](), self.activation)
 
     def top(self, k: int = 5, kind: Reduction = "mean_probability") -> list[tuple[int, str, float]]:
         """The ``k`` strongest classes of the image: index, name, value of :meth:`image_scores`."""
@@ -218,7 +217,7 @@ class ScoreMap:
         start = tuple(self.to_given(axis, a) for axis, a in enumerate(first))
         stop = tuple(self.to_given(axis, a + self.window[axis]) for axis, a in enumerate(first))
         there = self.scores.flatten(1)[:, flat]
-        probability = float(_activate(there, self.activation)[k])
+        probability = float(activated(there, self.activation)[k])
         return Detection(k, self.class_name(k), start, stop, probability, float(there[k]), index=index)
 
     def evidence(self, klass: int) -> torch.Tensor:
@@ -337,7 +336,8 @@ def _only(flat: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
     return flat if bool(there.all()) else flat[:, there]
 
 
-def _activate(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
+def activated(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """Probabilities of scores ``[classes, ...]``; the scores as they are where there is no activation."""
     if activation == "softmax":
         return scores.softmax(0)
     return scores.sigmoid() if activation == "sigmoid" else scores

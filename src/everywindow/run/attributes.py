@@ -7,12 +7,11 @@ from typing import Any
 
 from everywindow.engines import Plan
 from everywindow.geometry import Verdict
+from everywindow.io import ngff
 from everywindow.models import Classifier
 from everywindow.run.identity import versions
 from everywindow.run.spec import Job
 from everywindow.run.worker import Scene
-
-MAP_FORMAT = "everywindow score map 2"
 
 
 def attributes(
@@ -28,7 +27,7 @@ def attributes(
     region, source = scene.region, scene.source
     placement = source.placement
     return {
-        "format": MAP_FORMAT,
+        "format": ngff.FORMAT,
         "window": list(known.window),
         "stride": list(job.stride),
         "pad": list(region.pad),
