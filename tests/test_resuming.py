@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 
 import everywindow as ew
+from everywindow.engines import TileEngine
 from everywindow.errors import StoppedError
 from everywindow.geometry import Span
 from everywindow.io import Region, Store, create
@@ -383,6 +386,41 @@ def test_a_damaged_run_is_told(image: Path) -> None:
     (out / "run.json").write_text("{")
     with pytest.raises(ew.InputError, match=r"run\.json: damaged.*--overwrite"):
         stream(image, resume=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_makes_no_tiles_at_once(number: signal.Signals, image: Path) -> None:
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    begin, of_stream = sys.modules["everywindow.run.begin"], sys.modules["everywindow.run.stream"]
+
+    def told(*_: Any) -> None:
+        signal.raise_signal(number)
+        time.sleep(60)
+
+    for owner, name in ((begin, "create"), (of_stream, "settled"), (of_stream, "add_levels")):
+        with patched(owner, name, told), pytest.raises(StoppedError, match="--resume") as error:
+            stream(image)
+        assert error.value.signal == number
+        assert sorted(os.listdir(image.parent)) == ["image.npy", *(["map.zarr"] if name == "add_levels" else [])]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert stream(image, resume=True).resumed == TOTAL
+
+
+def test_a_second_signal_ends_a_tile_too(image: Path) -> None:
+    def told(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(60)
+
+    with patched(TileEngine, "scores", told), patched(sys.modules["everywindow.run.begin"], "_one", _ones):
+        with pytest.raises(StoppedError) as error:
+            stream(image)
+    assert error.value.signal == signal.SIGTERM
+    assert stream(image, resume=True).tiles == TOTAL
+
+
+def _ones(*_: Any) -> torch.Tensor:
+    return torch.ones((2, 1, 1), dtype=torch.float64)
 
 
 def _mounted(kind: list[str], at: Path) -> bool:
