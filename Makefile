@@ -12,7 +12,7 @@
 # make clean    remove the environment and what was built
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
-# WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which;
+# WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which (SEED: which kills, too);
 # ZOO=--all-timm takes all of timm's networks.
 
 PYTHON ?= python3
@@ -64,7 +64,7 @@ laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md
 
 kills: $(VENV)/test.stamp
-	$(BIN)/python -m benchmarks.kills --kills 500 --out docs/reliability.md
+	$(BIN)/python -m benchmarks.kills --kills 500 --seed $(SEED) --out docs/reliability.md
 
 memory: $(VENV)/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory $(HOME_OF_IMAGE) --out docs/reliability.md

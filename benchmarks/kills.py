@@ -170,7 +170,7 @@ class Driver:
         # ``everywindow.run.stream`` itself is the function.
         of_stream = importlib.import_module("everywindow.run.stream")
         if job is not None:
-            of_stream.settled = lambda *_: job
+            of_stream.__dict__["settled"] = lambda *_: job
         for owner, name, inside, then in (
             (of_stream, "make", BEGINNING, TILES),
             (of_stream, "add_levels", LEVELS, LEVELS),
@@ -272,7 +272,7 @@ def _killed_and_resumed(
     driver.run(out, mode, whole.job)
 
 
-def page(tally: Tally) -> str:
+def page(tally: Tally, seed: int) -> str:
     """The figures, in Markdown."""
     total, wrong = tally.total, len(tally.different)
     same = "all the same bytes as uninterrupted" if not wrong else f"{wrong} of them **different**"
@@ -280,6 +280,7 @@ def page(tally: Tally) -> str:
     return "\n".join(
         [
             f"{total} kills (`SIGKILL`), {tally.results} results, {same}; {tally.seconds:.0f} s on one core.",
+            f"`python -m benchmarks.kills --kills {total} --seed {seed}`",
             "",
             "| killed in phase | kills |",
             "|---|---:|",
@@ -308,7 +309,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         tally = trials(Driver(Path(home)), given.kills, given.seed)
-    text = page(tally)
+    text = page(tally, given.seed)
     print(text, *tally.different, sep="\n")
     if given.out:
         given.out.write_text(with_section(given.out.read_text("utf-8"), text, SECTION), encoding="utf-8")

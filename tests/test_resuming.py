@@ -149,8 +149,9 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize(
+    ("what", "finished"), [*((what, False) for what in OTHERS), ("weights", True), ("stride", True), ("dtype", True)]
+)
 def test_a_result_of_another_job_is_refused(what: str, finished: bool, image: Path) -> None:
     options, told = OTHERS[what]
     out = stream(image).path if finished else interrupted(image)
@@ -412,9 +413,13 @@ def test_a_second_signal_ends_a_tile_too(image: Path) -> None:
         signal.raise_signal(signal.SIGTERM)
         time.sleep(60)
 
-    with patched(TileEngine, "scores", told), patched(sys.modules["everywindow.run.begin"], "_one", _ones):
-        with pytest.raises(StoppedError) as error:
-            stream(image)
+    begin = sys.modules["everywindow.run.begin"]
+    with (
+        patched(TileEngine, "scores", told),
+        patched(begin, "_one", _ones),
+        pytest.raises(StoppedError) as error,
+    ):
+        stream(image)
     assert error.value.signal == signal.SIGTERM
     assert stream(image, resume=True).tiles == TOTAL
 

@@ -16,7 +16,7 @@ def hold(file: Path, result: Path) -> int:
     """
     while True:
         try:
-            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -36,8 +36,10 @@ def hold(file: Path, result: Path) -> int:
 
 
 def _lock(handle: int, result: Path) -> None:
-    import fcntl  # not on Windows
-
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise InputError(str(result), "this system has no locks of files", "scan on Linux or macOS") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
