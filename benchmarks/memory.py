@@ -69,11 +69,17 @@ def network() -> ew.Classifier:
     return ew.Classifier(net.eval(), window=WINDOW, mean=[0.5] * 3, std=[0.25] * 3)
 
 
-def peak(home: Path, image: Path, size: Sequence[int], given: str, stride: int = STRIDE) -> Peak:
+def peak(
+    home: Path, image: Path, size: Sequence[int], given: str, stride: int = STRIDE, roi: str | None = None
+) -> Peak:
     """Scan the image by the command, in a process of its own.
 
     Args:
         home: where the model and the result are put.
+        image, size: path and pixels.
+        given: ``--memory``.
+        stride: in pixels.
+        roi: ``--roi``, to scan no more than that.
 
     Raises:
         RuntimeError: the command failed.
@@ -83,6 +89,7 @@ def peak(home: Path, image: Path, size: Sequence[int], given: str, stride: int =
         network().save(model)
     shutil.rmtree(out, ignore_errors=True)
     command = ["scan", str(image), "--model", str(model), "--out", str(out), "--stride", str(stride)]
+    command += [] if roi is None else ["--roi", roi]
     started = time.perf_counter()
     ran = subprocess.run(
         [sys.executable, "-c", COMMAND, str(log), *command, "--memory", given, "--progress", "none"],
@@ -124,6 +131,7 @@ def main() -> int:
     parser.add_argument("home", type=Path)
     parser.add_argument("--size", type=int, nargs=2, default=(40_000, 40_000))
     parser.add_argument("--memory", nargs="+", default=LIMITS)
+    parser.add_argument("--roi", help="as of the command; all is scanned without it")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     given.home.mkdir(parents=True, exist_ok=True)
@@ -132,7 +140,7 @@ def main() -> int:
     stored = sum(file.stat().st_size for file in image.rglob("*") if file.is_file())
     peaks = []
     for limit in given.memory:
-        peaks.append(peak(given.home, image, given.size, limit))
+        peaks.append(peak(given.home, image, given.size, limit, roi=given.roi))
         print(peaks[-1], flush=True)
     text = page(peaks, stored)
     print(text)
