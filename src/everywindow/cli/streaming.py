@@ -103,7 +103,7 @@ def _several(
 ) -> int:
     """Each image by itself; those that cannot be scanned are listed."""
     from everywindow import api
-    from everywindow.errors import InputError
+    from everywindow.errors import DependencyError, InputError
 
     if len(outs) != 1 or Path(outs[0]).suffix:
         raise click.UsageError("--out: of several images it is a folder, which takes a NAME.zarr for each.")
@@ -113,7 +113,7 @@ def _several(
     for file, target in zip(files, targets, strict=True):
         try:
             done = api.stream(classifier, file, target, **options)
-        except InputError as error:
+        except (InputError, DependencyError) as error:
             if options["fail_fast"]:
                 raise
             console.say(f"{file}: left out ({error.why})")

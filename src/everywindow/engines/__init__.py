@@ -2,6 +2,7 @@
 
 from everywindow.engines.advice import Advice, advice
 from everywindow.engines.memory import free_bytes, memory_limit
+from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
@@ -14,6 +15,7 @@ from everywindow.engines.tile import TileEngine
 __all__ = [
     "MODES",
     "Advice",
+    "Kept",
     "ModeCost",
     "Plan",
     "Prepared",
@@ -25,6 +27,7 @@ __all__ = [
     "check_mode",
     "default_stride",
     "free_bytes",
+    "give_back",
     "memory_limit",
     "mode_costs",
     "predicted_seconds",

@@ -51,6 +51,13 @@ def keep_pages() -> bool:
     return libc is not None and bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back() -> None:
+    """Give all freed memory back to the system."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 class Kept:
     """Bounds the freed memory that is kept while a scan runs.
 
@@ -70,7 +77,7 @@ class Kept:
         """Give freed memory back where too much is kept."""
         libc = _libc() if self._counts else None
         if libc is not None and self._resident() - self._used() - self._elsewhere > self._most:
-            libc.malloc_trim(0)
+            give_back()
 
     def _used(self) -> int:
         libc = _libc()

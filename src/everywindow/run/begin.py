@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,29 +14,29 @@ from torch import Tensor
 from everywindow.engines import Plan, Prepared, TileEngine, settle
 from everywindow.errors import EverywindowError, InputError
 from everywindow.geometry import Span, WindowGrid
-from everywindow.io import create, identity
+from everywindow.io import create, identity, is_store
 from everywindow.models import Classifier
 from everywindow.run.attributes import attributes
 from everywindow.run.budget import budget
 from everywindow.run.emptiness import Wanted
 from everywindow.run.identity import PROBE, model_identity, same_probe, versions
-from everywindow.run.manifest import RUN, TILES, Manifest, read_run, sync_folder, write_whole
+from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
 from everywindow.run.pipeline import AHEAD, BEHIND
+from everywindow.run.putting import NEW, making, put, tidy
 from everywindow.run.spec import Job, Record, difference
 from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling, pixels_of, tile_shape
 from everywindow.run.worker import Scene
 
-JSON = "zarr.json"
-
 
 def check_place(out: Path) -> None:
-    """See before any work that the result can be where it is to be.
+    """See before any work that the result can be where it is to be; mend what a run left that was killed meanwhile.
 
     Raises:
-        InputError: something else is there.
+        InputError: something else is there, or a run that is alive is making it.
     """
-    if out.exists() and not (out / JSON).is_file():
+    tidy(out)
+    if out.exists() and not is_store(out):
         raise InputError(str(out), "is there and is no result", "choose another name")
 
 
@@ -149,35 +146,18 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, plan: Pl
     scores = _one(engine, grid, scene)
     activation, classes = task.describe(scores)
     found = attributes(job, known, scene, engine.verdict, plan, activation, classes)
+    labels = classes or [f"class {index}" for index in range(len(scores))]
     try:
-        task.out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{task.out.name[:40]}.", dir=task.out.parent))
-        try:
-            made = folder / task.out.name
-            labels = classes or [f"class {index}" for index in range(len(scores))]
+        with making(task.out) as folder:
+            made = folder / NEW
             create(made, len(scores), job.counts, job.tile, str(_numpy_dtype(scores)), found, labels)
             write_whole(made / RUN, json.dumps(job.record(), indent=1) + "\n")
-            (made / TILES).touch()
+            write_whole(made / TILES, "")
             sync_folder(made)
-            _put(made, task.out, folder / "old")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            put(folder, task.out, task.overwrite)
     except OSError as error:
         why = f"cannot be written ({error.strerror or error})"
         raise InputError(str(task.out), why, "choose another place") from error
-
-
-def _put(made: Path, out: Path, aside: Path) -> None:
-    """Move the result to its place; what was there goes, unless somebody works on it."""
-    if not out.exists():
-        os.rename(made, out)
-    elif not (out / TILES).exists():
-        os.rename(out, aside)
-        os.rename(made, out)
-    else:
-        with Manifest(out):
-            os.rename(out, aside)
-            os.rename(made, out)
 
 
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
 from everywindow.errors import InputError
+from everywindow.run.locks import hold
 
 RUN, TILES = "run.json", "tiles.jsonl"
 
@@ -47,35 +47,33 @@ class Manifest:
 
     def __init__(self, result: Path) -> None:
         self._result = result
-        self._stream: TextIO | None = None
+        self._handle: int | None = None
         self.states: dict[int, TileState] = {}
         self.finished = False
 
     def __enter__(self) -> Manifest:
-        file = self._result / TILES
-        while True:
-            self._stream = file.open("a+", encoding="utf-8")
-            self._lock(self._stream)
-            # Whoever had the lock may have finished, and put another file in this one's place.
-            if file.exists() and os.path.samestat(os.fstat(self._stream.fileno()), os.stat(file)):
-                break
-            self._stream.close()
-        self._read()
-        return self
-
-    def _lock(self, stream: TextIO) -> None:
+        self._handle = hold(self._result / TILES, self._result)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            stream.close()
-            why = "another run is working on it"
-            raise InputError(str(self._result), why, "wait for it, or give another name") from error
+            self._read()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._stream is not None:
-            self._stream.close()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def look(self) -> None:
+        """Read what is recorded, without the lock."""
+        self.states, self.finished = read_states(self._result)
+
+    def failed(self) -> list[int]:
+        """The tiles that failed, and were not done since."""
+        return [tile for tile, state in self.states.items() if state.state == FAILED]
 
     def put(self, state: TileState) -> None:
         """Record a tile, whose chunk is on the disk; on the disk itself when this returns."""
@@ -83,39 +81,44 @@ class Manifest:
         self.states[state.tile] = state
 
     def finish(self) -> None:
-        """Record that all is done. The lines are put in order, so that they tell nothing of interruptions."""
+        """Record that all is done. The lines are put in order, so that they tell nothing of interruptions.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         lines = [_line(_record(self.states[tile])) for tile in sorted(self.states)]
         scratch = self._result / f"{TILES}.partial"
-        write_whole(scratch, "".join(lines) + _line({"finished": True}))
-        os.replace(scratch, self._result / TILES)
-        sync_folder(self._result)
+        try:
+            write_whole(scratch, "".join(lines) + _line({"finished": True}))
+            os.replace(scratch, self._result / TILES)
+            sync_folder(self._result)
+        except OSError as error:
+            raise _unwritable(self._result, error) from error
         self.finished = True
 
-    def reopen(self, tiles: Iterator[int] | list[int]) -> None:
+    def reopen(self, tiles: Iterable[int]) -> None:
         """Some tiles are to be done again."""
         for tile in tiles:
             del self.states[tile]
         self.finished = False
 
     def _append(self, record: dict[str, Any]) -> None:
-        assert self._stream is not None
-        self._stream.write(_line(record))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        """A line that was cut short is cut off when it is read again."""
+        assert self._handle is not None
+        try:
+            append(self._handle, _line(record).encode())
+        except OSError as error:
+            raise _unwritable(self._result, error) from error
 
     def _read(self) -> None:
         """The whole lines; one that was cut short is cut off, or the next would be added to it."""
-        assert self._stream is not None
-        self._stream.seek(0)
-        text = self._stream.read()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            os.truncate(self._stream.fileno(), len(whole.encode()))
-        for line in whole.splitlines():
-            record = _parsed(line, self._result / TILES)
-            self.finished = bool(record.get("finished"))
-            if not self.finished:
-                self.states[record["tile"]] = TileState(**record)
+        assert self._handle is not None
+        file = self._result / TILES
+        content = file.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if whole != content:
+            os.truncate(self._handle, len(whole))
+        self.states, self.finished = _states(whole.decode("utf-8", "replace"), file)
 
 
 def read_run(result: Path) -> dict[str, Any] | None:
@@ -129,15 +132,36 @@ def read_run(result: Path) -> dict[str, Any] | None:
 
 
 def read_states(result: Path) -> tuple[dict[int, TileState], bool]:
-    """What became of the tiles, and whether the run is finished, without the lock."""
-    manifest = Manifest(result)
-    text = (result / TILES).read_text("utf-8") if (result / TILES).is_file() else ""
-    for line in text[: text.rfind("\n") + 1].splitlines():
-        record = _parsed(line, result / TILES)
-        manifest.finished = bool(record.get("finished"))
-        if not manifest.finished:
-            manifest.states[record["tile"]] = TileState(**record)
-    return manifest.states, manifest.finished
+    """What became of the tiles, and whether the run is finished, without the lock.
+
+    Raises:
+        InputError: damaged.
+    """
+    file = result / TILES
+    text = file.read_bytes().decode("utf-8", "replace") if file.is_file() else ""
+    return _states(text[: text.rfind("\n") + 1], file)
+
+
+def _states(lines: str, file: Path) -> tuple[dict[int, TileState], bool]:
+    """Of a tile that was done again the last line holds; a run that was taken up again is not finished."""
+    states: dict[int, TileState] = {}
+    finished = False
+    for line in lines.splitlines():
+        record = _parsed(line, file)
+        finished = bool(record.get("finished"))
+        if not finished:
+            try:
+                states[record["tile"]] = TileState(**record)
+            except (KeyError, TypeError) as error:
+                raise _damaged(file, error) from error
+    return states, finished
+
+
+def append(handle: int, content: bytes) -> None:
+    """Add to a file and wait until it is on the disk."""
+    while content:
+        content = content[os.write(handle, content) :]
+    os.fsync(handle)
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -171,5 +195,13 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise ValueError("no object")
     except ValueError as error:
-        raise InputError(str(file), f"damaged ({error})", "scan again, with --overwrite") from error
+        raise _damaged(file, error) from error
     return record
+
+
+def _damaged(file: Path, error: Exception) -> InputError:
+    return InputError(str(file), f"damaged ({error})", "scan again, with --overwrite")
+
+
+def _unwritable(result: Path, error: OSError) -> InputError:
+    return InputError(str(result), f"cannot be written ({error.strerror or error})", "choose another place")

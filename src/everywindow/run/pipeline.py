@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everywindow.engines import TileEngine
+from everywindow.engines import Kept, TileEngine, give_back
 from everywindow.errors import EverywindowError, InputError
 from everywindow.geometry import Span, Tile, WindowGrid
 from everywindow.io import Region, Store
@@ -67,6 +67,8 @@ def states(opened: Opened, tiles: Iterable[int], stop: Stop, fail_fast: bool = F
     waiting = iter(tiles)
     reads: deque[tuple[int, Future[_Read]]] = deque()
     writes: deque[Future[TileState]] = deque()
+    give_back()
+    kept = Kept(0)
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         try:
             while not stop:
@@ -75,6 +77,8 @@ def states(opened: Opened, tiles: Iterable[int], stop: Stop, fail_fast: bool = F
                 if not reads:
                     break
                 writes.append(writer.submit(_written, opened, *_computed(opened, *reads.popleft(), fail_fast)))
+                # An engine bounds what is kept during a tile alone: it would add up, and fall to pieces.
+                kept.relieve()
                 while writes and (len(writes) > BEHIND or writes[0].done()):
                     yield writes.popleft().result()
             while writes:

@@ -72,14 +72,19 @@ PLACES = ("image", "model")
 
 def difference(old: Record, new: Record) -> str | None:
     """What distinguishes two jobs, beside what was settled by measuring; None where they are the same."""
-    for name in new:
-        if name in (*SETTLED, *PLACES) or old.get(name) == new[name]:
-            continue
-        if isinstance(new[name], dict) and isinstance(old.get(name), dict):
-            inner = next(key for key in (*new[name], *old[name]) if old[name].get(key) != new[name].get(key))
-            return f"{name} {inner}: {_short(old[name].get(inner))} then, {_short(new[name].get(inner))} now"
-        return f"{name}: {_short(old.get(name))} then, {_short(new[name])} now"
-    return None
+    apart = (*SETTLED, *PLACES)
+    one, other = ({name: value for name, value in record.items() if name not in apart} for record in (old, new))
+    return _differing({name: one.get(name) for name in other}, other)
+
+
+def _differing(old: Any, new: Any, *names: str) -> str | None:
+    """The first place in nested records where they differ."""
+    if old == new:
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        every = dict.fromkeys((*new, *old))
+        return next(filter(None, (_differing(old.get(name), new.get(name), *names, name) for name in every)), None)
+    return f"{' '.join(names)}: {_short(old)} then, {_short(new)} now"
 
 
 def _short(value: Any) -> str:

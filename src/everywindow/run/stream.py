@@ -18,7 +18,7 @@ from everywindow.run.executors import Executor, Serial
 from everywindow.run.manifest import FAILED, SKIPPED, Manifest, TileState
 from everywindow.run.progress import RunProgress
 from everywindow.run.spec import Job
-from everywindow.run.stopping import stoppable
+from everywindow.run.stopping import interruptible, stoppable
 from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling
 from everywindow.run.worker import engine_of, opened, opened_scene, wanted_of, with_threads
@@ -73,8 +73,8 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         StoppedError: a signal asked to stop; what is done stays.
     """
     started = time.perf_counter()
-    check_place(task.out)
-    with ExitStack() as stack:
+    with interruptible(str(task.out)), ExitStack() as stack:
+        check_place(task.out)
         scene = stack.enter_context(opened_scene(task.image, known, task.view))
         wanted = wanted_of(task.mask, scene, known.window, task.stride)
         record = asked_for(known, prepared, task, scene, wanted)
@@ -85,7 +85,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         plan = engine.plan(scene.grid(known.window, job.stride), Tiling(job.counts, job.tile).every())
         if there is None:
             make(job, known, scene, engine, plan, task)
-        manifest = stack.enter_context(Manifest(task.out))
+        manifest = _manifest(stack, task, begun=there is not None)
         before = _left_as_it_is(manifest, job, task, begun=there is not None)
         if not manifest.finished:
             remove_partial(task.out)
@@ -96,13 +96,22 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         return _streamed(job, manifest, plan, engine.verdict, task, before, time.perf_counter() - started)
 
 
+def _manifest(stack: ExitStack, task: Task, begun: bool) -> Manifest:
+    """What is done already; with the lock, unless nothing is to be written."""
+    manifest = Manifest(task.out)
+    if begun:
+        manifest.look()
+        if manifest.finished and not (task.resume and manifest.failed()):
+            return manifest
+    return stack.enter_context(manifest)
+
+
 def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int:
     """How many tiles are done; those that failed are tried again.
 
     Raises:
         InputError: a run that was begun and not finished, and nobody asks to resume it.
     """
-    failed = [tile for tile, state in manifest.states.items() if state.state == FAILED]
     if begun and not task.resume and not manifest.finished:
         total = Tiling(job.counts, job.tile).total
         raise InputError(
@@ -110,8 +119,8 @@ def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int
             f"has a run that was begun ({len(manifest.states)} of {total} tiles)",
             "give --resume to go on with it, or --overwrite",
         )
-    if task.resume and failed:
-        manifest.reopen(failed)
+    if task.resume and manifest.failed():
+        manifest.reopen(manifest.failed())
     return len(manifest.states)
 
 
