@@ -3,6 +3,7 @@
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
+# make streaming  from files larger than memory, against pixels in memory and patches, into docs/benchmarks.md
 # make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
 # make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
 # make counts   mult-adds of torchvision's networks against torch's own counter
@@ -26,7 +27,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench predictions zoo counts laws kills memory clean
+.PHONY: demo example test check format bench streaming predictions zoo counts laws kills memory clean
+
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
@@ -50,6 +52,10 @@ format: $(VENV)/check.stamp
 
 bench: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --out docs/benchmarks.md
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming --out docs/benchmarks.md
+
+streaming: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming --out docs/benchmarks.md
 
 zoo: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --workers $(WORKERS) --threads 1 --out docs/zoo.md --readme README.md $(ZOO)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from everywindow.errors import InputError
 from everywindow.io import ArraySource, Box, Level, Placement, Region, open_source, read_image, region_of
-from everywindow.io.arrays import grey
+from everywindow.io.arrays import grey, normalised, unit_channels
 from everywindow.io.resampling import AxisResampling, resample
 
 RNG = np.random.default_rng(3)
@@ -345,3 +345,31 @@ def test_reading_takes_no_more_memory_than_it_says(tmp_path: Path, scale: float 
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     took, said = (float(word) for word in run.stdout.split())
     assert said / 3 < took < said
+
+
+# Integers are converted in one step, in parts
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("given", [(MEAN, STD), (MEAN, None), (None, STD), (None, None)])
+def test_every_integer_becomes_what_it_becomes_in_a_whole_image(dtype: Any, given: Any) -> None:
+    mean, std = given
+    every = np.arange(np.iinfo(dtype).max + 1).astype(dtype)
+    values = np.stack([every, every[::-1], np.roll(every, 7)], -1).reshape(16, -1, 3)
+    expected = unit_channels(values, 2)
+    for channel in range(3):
+        if mean is not None:
+            expected[channel] -= torch.tensor(mean[channel])
+        if std is not None:
+            expected[channel] /= torch.tensor(std[channel])
+    region = region_of(Levels(values), channels=3, mean=mean, std=std)
+    assert region.read(whole(region)).equal(expected)
+
+
+@pytest.mark.parametrize("size", [(300_001,), (700, 401), (3, 200_000), (41, 50, 60)])
+def test_parts_are_put_together_to_the_whole(size: tuple[int, ...]) -> None:
+    values = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+    region = region_of(Levels(values), channels=3, mean=MEAN, std=STD, pad=2)
+    box = tuple((1, n) for n in region.size)
+    expected = F.pad(normalised(unit_channels(values, len(size)), MEAN, STD), (2,) * 2 * len(size))
+    assert region.read(box).equal(part(expected, box))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 AS_IT_IS = "give a float tensor [C, *size], which is taken as it is: torch.from_numpy(array).float()[None]"
 """What to do with a recording or a volume, whose values have units of their own."""
+
+NEAR = 2**16
+"""So many values stay near the processor while they are converted."""
 
 
 def unit_channels(array: np.ndarray, ndim: int, what: str = "image") -> torch.Tensor:
@@ -48,6 +52,36 @@ def normalised(unit: torch.Tensor, mean: Sequence[float] | None, std: Sequence[f
     """``[C, *size]`` less the mean and over the standard deviation of each channel, where they are known."""
     shifted = unit if mean is None else unit - per_channel(mean, unit)
     return shifted if std is None else shifted / per_channel(std, unit)
+
+
+def all_in_range(dtype: np.dtype[Any]) -> bool:
+    """Whether any value of a type is a pixel from 0 to its largest one, so that there is nothing to check."""
+    return dtype.kind == "u" and dtype.itemsize <= 2
+
+
+def fill_normalised(
+    target: torch.Tensor, values: np.ndarray, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Fill float32 ``[C, *size]`` with what :func:`normalised` makes of the :func:`unit_channels` of ``[*size, C]``.
+
+    In one thread and part by part, for values of which :func:`all_in_range` is told.
+
+    >>> target = torch.empty(1, 2)
+    >>> fill_normalised(target, np.array([[0], [255]], np.uint8), [0.5], [0.25])
+    >>> target.tolist()
+    [[-2.0, 2.0]]
+    """
+    white = np.float32(np.iinfo(values.dtype).max)
+    rows = max(1, NEAR // max(1, math.prod(values.shape[1:-1])))
+    for channel, whole in enumerate(target.numpy()):
+        for first in range(0, len(whole), rows):
+            part = whole[first : first + rows]
+            np.copyto(part, values[first : first + rows, ..., channel], casting="unsafe")
+            part /= white
+            if mean is not None:
+                part -= np.float32(mean[channel])
+            if std is not None:
+                part /= np.float32(std[channel])
 
 
 def per_channel(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:

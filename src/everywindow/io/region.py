@@ -12,7 +12,15 @@ import torch
 
 from everywindow.errors import InputError
 from everywindow.geometry import Span
-from everywindow.io.arrays import check_finite, grey, normalised, per_channel, unit_channels
+from everywindow.io.arrays import (
+    all_in_range,
+    check_finite,
+    fill_normalised,
+    grey,
+    normalised,
+    per_channel,
+    unit_channels,
+)
 from everywindow.io.choice import Resolution, choose
 from everywindow.io.image import margins_of
 from everywindow.io.resampling import AxisResampling, resample
@@ -85,6 +93,8 @@ class Region:
     def bytes_per_pixel(self) -> int:
         """Memory that reading takes per scanned pixel, all copies together, in the worst case."""
         bands, c, item = self.source.channels, self.channels, self.source.dtype.itemsize
+        if self._directly:
+            return 3 * bands * item + c * (item + 4) + 2
         area = prod(max(1.0, axis.ratio) for axis in self._axes) if self.resolution.resampled else 1.0
         # Decoded, gathered and kept by the source; in the classifier's channels; as float32, and its checks.
         most = area * (3 * bands * item + c * (item + 12))
@@ -105,9 +115,11 @@ class Region:
             InputError: the box is damaged in the file, or its values cannot be used.
         """
         inside, place = self._inside(box)
-        wide = torch.zeros((self.channels, *(stop - start for start, stop in box)), dtype=torch.float32)
-        if all(start < stop for start, stop in inside):
-            wide[(slice(None), *place)] = normalised(self._unit(inside), self.mean, self.std)
+        shape = tuple(stop - start for start, stop in box)
+        covered = tuple(max(0, stop - start) for start, stop in inside)
+        wide = (torch.empty if covered == shape else torch.zeros)((self.channels, *shape), dtype=torch.float32)
+        if all(covered):
+            self._fill(wide[(slice(None), *place)], inside)
         return wide
 
     def valid(self, box: Box) -> np.ndarray | None:
@@ -142,9 +154,20 @@ class Region:
             return inside
         return tuple(axis.needs(span) for axis, span in zip(self._axes, inside, strict=True))
 
-    def _unit(self, inside: Box) -> torch.Tensor:
+    @property
+    def _directly(self) -> bool:
+        """Whether pixels go from the file's type to the result in one step."""
+        return not self.resolution.resampled and not self.raw and all_in_range(self.source.dtype)
+
+    def _fill(self, target: torch.Tensor, inside: Box) -> None:
+        values = in_channels(self.source.read(self._needed(inside), self.level), self.channels)
+        if self._directly:
+            fill_normalised(target, values, self.mean, self.std)
+        else:
+            target.copy_(normalised(self._unit(values, inside), self.mean, self.std))
+
+    def _unit(self, values: np.ndarray, inside: Box) -> torch.Tensor:
         held = self._needed(inside)
-        values = in_channels(self.source.read(held, self.level), self.channels)
         absent = self._absent(held)
         if absent is not None:
             values = np.where(absent[..., None], values.dtype.type(0), values)
