@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 
 import everywindow as ew
-from benchmarks.timed_images import LargeImage
 from benchmarks.patches import SETTINGS, Patches, loop
 from benchmarks.results import FOLDER, QUICK_FOLDER, Kept, keep, present_conditions, read
 from benchmarks.section import STREAMING, with_section
 from benchmarks.streaming_page import FileRow, LoaderRow, file_line, loader_line, section
+from benchmarks.timed_images import LargeImage
 from benchmarks.timing import seconds
 from benchmarks.workloads import lenet, torchvision_model
 from everywindow.engines import Settings, TileEngine, prepare
