@@ -17,6 +17,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 import everywindow as ew
 import oracle
@@ -198,3 +199,10 @@ def test_states_are_plain(tmp_path: Path) -> None:
     states, finished = read_states(done.path)
     assert finished
     assert states == {n: TileState(n, "done", w) for n, w in enumerate([49, 42, 42, 36])}
+
+
+def test_unknown_normalisation_is_warned_of(tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", np.zeros((20, 20), np.uint8))
+    net = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten()).eval()
+    with pytest.warns(UserWarning, match="mean and std are not known"):
+        ew.stream(net, tmp_path / "image.npy", tmp_path / "map.zarr", window=8, progress=False)

@@ -65,6 +65,11 @@ class Region:
         return self.resolution.level
 
     @property
+    def counted(self) -> bool:
+        """Whether its values are integers, and are scaled by their type."""
+        return self.source.dtype.kind in "iu" and not self.raw
+
+    @property
     def downsample(self) -> tuple[float, ...]:
         """Level-0 pixels per scanned pixel, per axis."""
         return self.resolution.downsample

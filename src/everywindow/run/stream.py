@@ -12,7 +12,7 @@ from everywindow.engines import Plan, Prepared
 from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
 from everywindow.io import Store, add_levels, remove_partial
-from everywindow.models import Classifier
+from everywindow.models import Classifier, warn_if_unknown
 from everywindow.run.begin import asked_for, check_place, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
 from everywindow.run.manifest import FAILED, SKIPPED, Manifest, TileState
@@ -77,6 +77,8 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         check_place(task.out)
         scene = stack.enter_context(opened_scene(task.image, known, task.view))
         wanted = wanted_of(task.mask, scene, known.window, task.stride)
+        if scene.region.counted:
+            warn_if_unknown(known)
         record = asked_for(known, prepared, task, scene, wanted)
         there = taken_up(task, record)
         job = there or settled(known, prepared, task, scene, wanted, record)
@@ -129,10 +131,12 @@ def _work(executor: Executor, manifest: Manifest, job: Job, task: Task) -> None:
     tiling = Tiling(job.counts, job.tile)
     left = [tile for tile in range(tiling.total) if tile not in manifest.states]
     before = sum(_count(tiling, tile) for tile in manifest.states)
+    failed = 0
     with stoppable() as stop, RunProgress(prod(job.counts), before, task.progress) as bar:
         for state in executor.run(left, stop, task.fail_fast):
             manifest.put(state)
-            bar.update(_count(tiling, state.tile), sum(s.state == FAILED for s in manifest.states.values()))
+            failed += state.state == FAILED
+            bar.update(_count(tiling, state.tile), failed)
         if stop.signal is not None and len(manifest.states) < tiling.total:
             raise StoppedError(
                 str(task.out),
