@@ -173,9 +173,30 @@ def test_little_memory_cuts_the_image_and_less_is_told() -> None:
         assert (whole[mode].planned_macs or 0) < (little[mode].planned_macs or 0)
         assert (little[mode].peak_bytes or 0) <= 150_000
         assert whole[mode].macs == little[mode].macs
-    none = ew.cost(clf, 64, stride=2, predict=False, memory=1000)
-    assert none.modes["exact"].peak_bytes is none.modes["exact"].planned_macs is None
-    assert "too little" in str(none)
+
+
+def test_memory_for_no_window_at_all_is_the_error_of_a_scan() -> None:
+    clf = ew.Classifier(flat(1), window=16, channels=2)
+    with pytest.raises(InputError, match="that a window of 16×16 takes; give a larger memory=") as scanned:
+        ew.scan(clf, torch.randn(2, 64, 64), stride=2, memory=1000)
+    for predict in (False, True):
+        with pytest.raises(InputError) as priced:
+            ew.cost(clf, 64, stride=2, predict=predict, memory=1000)
+        assert str(priced.value) == str(scanned.value)
+
+
+def test_memory_for_single_windows_alone_is_the_reason_not_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everywindow.engines.forecast._batches", lambda *_: None)
+    exact = ew.cost(ew.Classifier(flat(1), window=16, channels=2), 64, stride=2, predict=True).modes["exact"]
+    assert (exact.engine, exact.reason) == ("crops", "windows one by one: the memory is too small to share anything")
+
+
+def test_an_image_that_is_only_thought_of_is_made_larger_by_its_size() -> None:
+    clf = ew.Classifier(flat(1), window=16, channels=2)
+    with pytest.raises(InputError, match="image_size: 16×10 pixels are smaller than the window of 16×16; give a larger"):
+        ew.cost(clf, (16, 10))
+    with pytest.raises(InputError, match="stride: 50×50 pixels are more than the image of 40×40 has; give a smaller"):
+        ew.cost(clf, 40, stride=50)
 
 
 def test_mode_costs_are_for_other_callers_too() -> None:

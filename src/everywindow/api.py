@@ -27,7 +27,9 @@ from everywindow.engines import (
     mode_costs,
     prepare,
     priced_layers,
+    priced_windows,
     structure,
+    usual_size,
 )
 from everywindow.errors import InputError
 from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
@@ -39,10 +41,6 @@ from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
-
-USUAL_SIZE = 384
-"""Pixels per axis of the image whose cost is told where nobody says how large images are."""
-
 
 def convolutionalize(
     classifier: Model, window: Sizes | None = None, stride: Sizes | None = None, channels: int | None = None
@@ -332,8 +330,9 @@ def cost(
     known = as_classifier(classifier, window)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     axes = len(known.window)
-    steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
-    grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)
+    steps = None if stride is None else per_axis("stride", _listed(stride), axes)
+    size = per_axis("image_size", _listed(image_size), axes)
+    grid = priced_windows(size, known.window, steps, default_stride(prepared, known.window))
     rows = priced_layers(prepared, grid)
     modes = mode_costs(prepared, grid, limit=memory_limit(memory, prepared.device), predict=predict)
     return Cost(
@@ -356,7 +355,8 @@ def explain(
 
     Args:
         classifier, window, stride: as in :func:`scan`.
-        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more.
+        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more (of
+            volumes and recordings two windows per axis).
 
     Returns:
         An ``Explanation``: ``.save("report.html")`` writes one file that needs no other; a notebook shows it. A network
@@ -372,7 +372,7 @@ def explain(
     Turned(layer='2', before='Linear(64, 2)', after='Conv2d(4, 2, kernel_size=(4, 4), stride=(4, 4))')
     """
     known = as_classifier(classifier, window)
-    size = tuple(max(USUAL_SIZE, 2 * length) for length in known.window) if image_size is None else image_size
+    size = usual_size(known.window) if image_size is None else image_size
     price = cost(known, size, stride=stride)
     prepared = prepare(known.module, known.window, known.channels)
     return Explanation(

@@ -13,7 +13,12 @@ from everywindow.cli.options import Console, Sizes, json_option, load_model, loa
 @click.command()
 @click.argument("model")
 @loading
-@click.option("--image-size", type=Sizes(), help="Size of your images in pixels.  [default: 384 or twice the window]")
+@click.option(
+    "--image-size",
+    type=Sizes(),
+    help="Size of your images in pixels.  [default: 384 or twice the "
+    "window; of volumes and recordings twice the window]",
+)
 @click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
 @click.option("--out", required=True, metavar="FILE", help="Where to write the page, such as report.html.")
 @json_option

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from everywindow.engines import Prepared, check_mode
 from everywindow.errors import InputError
-from everywindow.geometry import times
+from everywindow.geometry import check_step
 from everywindow.graph import Output
 from everywindow.models import Classifier
 
@@ -50,12 +50,7 @@ class Asked:
 
     def check_stride(self, image_size: tuple[int, ...]) -> None:
         """Raise InputError where a stride that was asked for is larger than the image."""
-        if self.stride is not None and any(s > size for s, size in zip(self.stride, image_size, strict=True)):
-            raise InputError(
-                "stride",
-                f"{times(self.stride)} pixels are more than the image of {times(image_size)} has",
-                "give a smaller one: with it there is one window on an axis, and nothing to compare",
-            )
+        check_step(self.stride, image_size, "with it there is one window on an axis, and nothing to compare")
 
 
 def wanted_modes(modes: Sequence[str] | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everywindow.geometry import axis_names
-from everywindow.report.text import quantity, table
+from everywindow.report.text import quantity, seconds_text, table
 
 if TYPE_CHECKING:
     from everywindow.report.comparison import Comparison, ModeRun
@@ -31,7 +31,7 @@ def comparison_text(c: Comparison) -> str:
         tables.append(table([DIFFERENCES, *map(_difference_row, others)]))
     if c.images:
         tables.append(table(_image_rows(c)))
-    lines = [_windows(c), *_alike(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
+    lines = [_windows(c), *_untimed(c), *_alike(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
     return "\n\n".join([*tables, "\n".join([*lines, *map(str, c.left_out), *_skipped(c)])])
 
 
@@ -41,7 +41,7 @@ def _cost_row(c: Comparison, run: ModeRun) -> tuple[str, ...]:
     rate = run.macs_per_second
     return (
         run.mode,
-        f"{'~' if run.extrapolated else ''}{_seconds(run.seconds)}",
+        "unknown" if run.seconds is None else f"{'~' if run.extrapolated else ''}{seconds_text(run.seconds)}",
         _times(c.speed_up(run.mode)),
         _times(c.predicted_speed_up(run.mode)),
         quantity(run.macs) if run.macs else "unknown",
@@ -85,6 +85,11 @@ def _windows(c: Comparison) -> str:
     )
 
 
+def _untimed(c: Comparison) -> list[str]:
+    crops = c.run("crops")
+    return ["speed-up: not enough samples to tell"] if crops is not None and crops.seconds is None else []
+
+
 def _alike(c: Comparison) -> list[str]:
     """Where there is no spread that differences could be measured in."""
     several = [image.name or "" for image in c.images if image.spread == 0 and image.compared > 1]
@@ -118,10 +123,6 @@ def place_text(place: tuple[float, ...]) -> str:
     'y 20, x 33.5'
     """
     return ", ".join(f"{name} {at:g}" for name, at in zip(axis_names(len(place)), place, strict=True))
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
 
 
 def _times(ratio: float | None) -> str:

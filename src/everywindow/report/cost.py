@@ -17,7 +17,7 @@ from everywindow.geometry import times
 from everywindow.io import atomic_file
 from everywindow.report.document import columns
 from everywindow.report.modules import by_module
-from everywindow.report.text import amount, quantity, table
+from everywindow.report.text import amount, quantity, seconds_text, table
 
 SORTS = ("order", "params", "macs", "receptive_field")
 FAMILIES = ("conv", "fc", "pool", "other")
@@ -150,7 +150,7 @@ class Cost:
                 mode.mode,
                 quantity(mode.macs),
                 f"{crops / mode.macs:,.1f}" if mode.macs else "",
-                "" if mode.seconds is None else f"{mode.seconds:,.2f}",
+                "" if mode.seconds is None else seconds_text(mode.seconds),
                 "" if (gain := self.speed_up(mode.mode)) is None else f"{gain:,.1f}",
                 "too little" if mode.peak_bytes is None else amount(mode.peak_bytes),
             )

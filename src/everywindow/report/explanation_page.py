@@ -13,7 +13,7 @@ from everywindow.report.document import bar_rows, bullets, columns, facts, folde
 from everywindow.report.drawing import bar, windows_on_image
 from everywindow.report.explanation_layers import layer_blocks, receptive_field, sharing, work
 from everywindow.report.modules import grouped
-from everywindow.report.text import amount, quantity
+from everywindow.report.text import amount, quantity, seconds_text
 
 MOST = 40
 """Blocks and bars that a section has at most; layers of longer networks are summed up by modules."""
@@ -171,7 +171,7 @@ def _modes(cost: Cost) -> Iterator[tuple[str, ...]]:
         yield (
             mode.mode,
             f"{mode.macs:,}",
-            "–" if mode.seconds is None else f"{mode.seconds:,.2f}",
+            "–" if mode.seconds is None else seconds_text(mode.seconds),
             "–" if gain is None else f"{gain:,.1f}",
             "too little" if mode.peak_bytes is None else amount(mode.peak_bytes),
         )

@@ -32,3 +32,12 @@ def amount(count: int) -> str:
     '3.5 MB'
     """
     return f"{quantity(count)}B" if count >= 1000 else f"{count} B"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds for people: two digits of small ones.
+
+    >>> seconds_text(12.345), seconds_text(0.00731)
+    ('12.35', '0.0073')
+    """
+    return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
