@@ -193,7 +193,9 @@ def test_memory_for_single_windows_alone_is_the_reason_not_to_share(monkeypatch:
 
 def test_an_image_that_is_only_thought_of_is_made_larger_by_its_size() -> None:
     clf = ew.Classifier(flat(1), window=16, channels=2)
-    with pytest.raises(InputError, match="image_size: 16×10 pixels are smaller than the window of 16×16; give a larger"):
+    with pytest.raises(
+        InputError, match="image_size: 16×10 pixels are smaller than the window of 16×16; give a larger"
+    ):
         ew.cost(clf, (16, 10))
     with pytest.raises(InputError, match="stride: 50×50 pixels are more than the image of 40×40 has; give a smaller"):
         ew.cost(clf, 40, stride=50)

@@ -32,7 +32,15 @@ from everywindow.engines import (
     usual_size,
 )
 from everywindow.errors import InputError
-from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
+from everywindow.evaluation import (
+    REDUCTIONS,
+    Evaluation,
+    Request,
+    as_path,
+    checked_settings,
+    evaluated,
+    told_of,
+)
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.io import Image
@@ -41,6 +49,7 @@ from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
+
 
 def convolutionalize(
     classifier: Model, window: Sizes | None = None, stride: Sizes | None = None, channels: int | None = None
@@ -235,6 +244,7 @@ def evaluate(
     resize: int | None = None,
     small: str = "resize",
     out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     strict: bool = False,
     seed: int = 0,
     output: Output = None,
@@ -260,7 +270,10 @@ def evaluate(
         resize: pixels to bring the shorter side to first, as many networks were trained.
         small: an image smaller than the window is resized until it covers it (``"resize"``), padded (``"pad"``) or left
             out (``"skip"``).
-        out: folder for ``results.csv``, ``report.html``, and what is measured, so that a run that was stopped goes on.
+        out: folder for ``results.csv`` (with boxes also ``boxes.csv``), ``report.html``, and what is measured, so that
+            a run that was stopped goes on.
+        overwrite: whether an evaluation with other settings, another classifier or other images that is in ``out`` may
+            be lost; else that is an error.
         strict: whether images, labels and boxes that cannot be used are an error; else they are listed and left out.
         seed: of the bootstrap.
         output, device, dtype, memory, progress: as for :func:`scan`.
@@ -288,7 +301,17 @@ def evaluate(
     settings = checked_settings(protocols, reductions, scales, steps, resize, small, overlaps, seed)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     facts = {"output": output, "device": str(prepared.device), "dtype": str(prepared.dtype)}
-    request = Request(os.fspath(images), _path(boxes), _path(out), strict, progress, facts)
+    own = steps or default_stride(prepared, known.window)
+    request = Request(
+        source=as_path("images", images),
+        boxes=None if boxes is None else as_path("boxes", boxes),
+        out=None if out is None else as_path("out", out),
+        strict=strict,
+        progress=progress,
+        facts=facts,
+        overwrite=overwrite,
+        told=told_of(known, images, boxes, own) | facts,
+    )
 
     def scanned(read: Image, mode: str, steps: tuple[int, ...] | None) -> ScoreMap:
         return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=False)
@@ -355,8 +378,8 @@ def explain(
 
     Args:
         classifier, window, stride: as in :func:`scan`.
-        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more (of
-            volumes and recordings two windows per axis).
+        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more
+            (of volumes and recordings always twice the window).
 
     Returns:
         An ``Explanation``: ``.save("report.html")`` writes one file that needs no other; a notebook shows it. A network
@@ -376,7 +399,7 @@ def explain(
     price = cost(known, size, stride=stride)
     prepared = prepare(known.module, known.window, known.channels)
     return Explanation(
-        name=known.architecture or type(original(known.module)).__name__,
+        name=known.title,
         channels=known.channels,
         classes=known.classes,
         structure=structure(prepared, WindowGrid(price.image_size, price.window, price.stride)),
@@ -387,10 +410,6 @@ def explain(
 def _listed(sizes: Any) -> Any:
     # Text is a sequence too, but of no sizes; it is refused as a whole.
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
-
-
-def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
 
 
 __all__ = [

@@ -18,7 +18,7 @@ from everywindow.cli.files import convert, info
 from everywindow.cli.pricing import cost
 from everywindow.cli.scanning import scan
 from everywindow.cli.try_out import demo
-from everywindow.cli.words import as_options, error_text
+from everywindow.cli.words import as_options, error_text, is_option
 from everywindow.errors import EverywindowError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
@@ -43,7 +43,8 @@ for command in (demo, scan, compare, evaluate, cost, explain, convert, info):
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit code.
 
-    0 on success, 1 where something cannot be done, 2 where the command line is wrong, 130 after Ctrl-C.
+    0 on success, 1 where something cannot be done, 2 where the command line is wrong, an option's value among it, 130
+    after Ctrl-C.
     Errors are one line on stderr: the thing, the reason, the remedy.
     """
     with warnings.catch_warnings():
@@ -57,7 +58,7 @@ def main(args: Sequence[str] | None = None) -> int:
         except click.UsageError as error:
             return _complain(_usage(error), USAGE)
         except EverywindowError as error:
-            return _complain(error_text(error), FAILED)
+            return _complain(error_text(error), USAGE if is_option(error) else FAILED)
         except (click.Abort, KeyboardInterrupt):
             return _complain("interrupted: stopped on request; run it again", INTERRUPTED)
         except BrokenPipeError:

@@ -59,9 +59,7 @@ def compare_one(asked: Asked, read: Image, name: str | None = None) -> Compariso
     warn_of_pixels(asked.known, read, asked.stride)
     indices = chosen_windows(grid, asked.samples, asked.seed)
     crops, timed = (
-        (_scanned(asked, read, REFERENCE), True)
-        if indices is None
-        else run_sampled(asked, read.pixels, grid, indices)
+        (_scanned(asked, read, REFERENCE), True) if indices is None else run_sampled(asked, read.pixels, grid, indices)
     )
     checked_classes(asked.known, asked.prepared, crops.scores, asked.output)
     by = activation_of(asked.known, asked.prepared, crops.scores, asked.output)

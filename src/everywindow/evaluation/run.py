@@ -15,7 +15,15 @@ import torch
 
 from everywindow.errors import ConversionError, InputError
 from everywindow.evaluation.boxes import Annotations, Box, checked, known_classes, read_boxes
-from everywindow.evaluation.labels import Item, Problem, class_indices, class_names, listed, order_note
+from everywindow.evaluation.labels import (
+    Item,
+    Problem,
+    class_indices,
+    class_names,
+    counted,
+    listed,
+    order_note,
+)
 from everywindow.evaluation.measure import Measured, Scan, measured, span
 from everywindow.evaluation.needed import check_needed
 from everywindow.evaluation.protocols import PROTOCOLS
@@ -23,10 +31,13 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
-from everywindow.graph import original
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier
 from everywindow.report import LeftOut
+
+
+STRIDE = "stride: "
+"""Begins the problem of an image that is smaller than the stride."""
 
 
 class Request(NamedTuple):
@@ -39,6 +50,8 @@ class Request(NamedTuple):
         strict: whether anything that would be left out is an error.
         progress: whether to show a bar; None where stderr is a terminal.
         facts: what else decides the scores, as plain data.
+        overwrite: whether an evaluation of something else in ``out`` may be lost.
+        told: what else a reader should know, as plain data.
     """
 
     source: str | Path
@@ -47,6 +60,8 @@ class Request(NamedTuple):
     strict: bool = False
     progress: bool | None = None
     facts: Any = None
+    overwrite: bool = False
+    told: Any = None
 
 
 class _Job(NamedTuple):
@@ -91,15 +106,15 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
         classes, more = known_classes(annotations, names, str(request.boxes))
         sought, notes = {name: names.index(name) for name in classes}, [*notes, *more]
     job = _Job(known, settings, scan, indices, annotations, sought)
-    with State(request.out, _settings_record(job, request), probe) as state:
+    if annotations is not None and not any(method.maps for method in settings.methods):
+        notes.append("boxes are not looked at: no protocol makes a map; add exact, fcn or crops to protocols=")
+    record = _settings_record(job, request)
+    with State(request.out, record, probe, [item.name for item in listing.items], request.overwrite) as state:
         done = list(_images(job, request, state, listing.items, problems, notes))
-        if state.began_anew:
-            notes.append("settings or classifier are others than before in this folder: everything was measured anew")
-    if not done:
-        what, why = problems[-1]
-        raise InputError(what, f"{why} (and no other image can be used)", "mend the images, or the arguments")
+        notes += _earlier(state, len(listing.items))
+    _check_something_left(job, request, done, problems)
     notes += _small_note(done, settings)
-    result = _summed(job, done, names, problems, notes, left_out)
+    result = _summed(job, request, done, names, problems, notes, left_out)
     if request.out is not None:
         result.write(request.out)
     return result
@@ -112,9 +127,36 @@ def _check_boxes_can_be_used(known: Classifier) -> None:
         raise InputError("boxes", why, "leave boxes= out")
 
 
+def _check_something_left(job: _Job, request: Request, done: Sequence[_Done], problems: Sequence[Problem]) -> None:
+    """See that there are answers, and boxes where they were given.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not done:
+        first = problems[0]
+        if all(problem.why.startswith(STRIDE) for problem in problems):
+            raise InputError("stride", f"no image is as large, the first: {first}".replace(STRIDE, ""), "give less")
+        why = f"no image can be used, the first because: {first}"
+        raise InputError(str(request.source), why, "mend the images, or the arguments")
+    known = [box for one in done for box in one.boxes or () if box.klass in job.sought]
+    if job.annotations is not None and not known:
+        wrong = [problem for problem in problems if problem.kind.startswith("box")]
+        why = "none of the boxes can be used" + (f", the first because: {wrong[0]}" if wrong else "")
+        raise InputError(str(request.boxes), why, "mend the boxes, or leave boxes= out")
+
+
+def _earlier(state: State, images: int) -> list[str]:
+    if state.began_anew:
+        return ["this folder had an evaluation of something else: everything was measured anew"]
+    if not state.reused:
+        return []
+    return [f"{state.reused:,} of {counted(images, 'image')} were measured in an earlier run, seconds among them"]
+
+
 def _refuse(problems: Sequence[Problem], strict: bool) -> None:
     if strict and problems:
-        raise InputError(*problems[0], "mend it, or run without strict=True to leave it out")
+        raise InputError(problems[0].what, problems[0].why, "mend it, or run without strict=True to leave it out")
 
 
 def _tried(known: Classifier, settings: Settings, scan: Scan) -> tuple[Settings, tuple[LeftOut, ...], list[float]]:
@@ -153,7 +195,7 @@ def _settings_record(job: _Job, request: Request) -> dict[str, Any]:
 def _digest(known: Classifier) -> str:
     """Of the weights' names and values."""
     digest = hashlib.sha256()
-    for name, tensor in original(known.module).state_dict().items():
+    for name, tensor in known.module.state_dict().items():
         digest.update(f"{name} {getattr(tensor, 'dtype', '')} {tuple(getattr(tensor, 'shape', ()))}".encode())
         if isinstance(tensor, torch.Tensor):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -194,6 +236,7 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
         found = measured(read, label, boxes, job.sought, known, job.settings, job.scan)
     except InputError as error:
         why = f"{error.why}; {error.remedy}" if error.what != str(item.path) else error.why
+        why = f"{STRIDE}{error.why}" if error.what == "stride" else why
         state.put(item.name, key, why)
         return None, None, [Problem(item.name, why)]
     state.put(item.name, key, found)
@@ -225,6 +268,7 @@ def _small_note(done: Sequence[_Done], settings: Settings) -> list[str]:
 
 def _summed(
     job: _Job,
+    request: Request,
     done: Sequence[_Done],
     names: tuple[str, ...],
     problems: Sequence[Problem],
@@ -246,7 +290,7 @@ def _summed(
         notes=tuple(notes),
         left_out=left_out,
         classes=names,
-        settings={name: shown[name] for name in shown if name != "asked"},
+        settings={**(request.told or {}), **{name: shown[name] for name in shown if name != "asked"}},
     )
 
 

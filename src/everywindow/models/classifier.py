@@ -47,6 +47,8 @@ class Classifier:
             windows. They become part of ``module``, which then takes images alone (the one given is its ``.module``).
         architecture: the network's name in a library (``"torchvision:vgg16"``).
         spacing_um_px: micrometres per pixel that it was trained at.
+        name: what it is called in reports; of a bundle its folder's name. By default ``architecture``, or the module's
+            class.
 
     Raises:
         InputError: an attribute that does not fit.
@@ -70,6 +72,7 @@ class Classifier:
     activation: str | None = None
     architecture: str | None = None
     spacing_um_px: float | None = None
+    name: str | None = None
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Classifier:
         architecture: str | None = None,
         spacing_um_px: float | None = None,
         constants: Mapping[str, Any] | None = None,
+        name: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
@@ -101,12 +105,18 @@ class Classifier:
         self._set("activation", _activation(activation) or known.activation)
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
+        self._set("name", name)
         _check_graph(self)
         if constants:
             self._set("module", _with_constants(self, constants))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def title(self) -> str:
+        """What it is called in reports."""
+        return self.name or self.architecture or type(original(self.module)).__name__
 
     def __repr__(self) -> str:
         names = self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"

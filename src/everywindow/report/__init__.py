@@ -5,6 +5,7 @@ from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun
 from everywindow.report.comparison_total import in_all, off
 from everywindow.report.cost import Cost
 from everywindow.report.detection import Detection
+from everywindow.report.document import Html, bullets, columns, page, paragraph, section
 from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
@@ -17,15 +18,21 @@ __all__ = [
     "Detection",
     "Explanation",
     "Farthest",
+    "Html",
     "LeftOut",
     "ModeRun",
     "Pyramid",
     "Sample",
     "ScoreMap",
     "Skipped",
+    "bullets",
     "class_index",
+    "columns",
     "draw_map",
     "in_all",
     "off",
+    "page",
+    "paragraph",
+    "section",
     "table",
 ]

@@ -31,7 +31,13 @@ def comparison_text(c: Comparison) -> str:
         tables.append(table([DIFFERENCES, *map(_difference_row, others)]))
     if c.images:
         tables.append(table(_image_rows(c)))
-    lines = [_windows(c), *_untimed(c), *_alike(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
+    lines = [
+        _windows(c),
+        *_untimed(c),
+        *_alike(c),
+        *(f"{run.mode}: {run.verdict.summary()}" for run in others),
+        *_places(others),
+    ]
     return "\n\n".join([*tables, "\n".join([*lines, *map(str, c.left_out), *_skipped(c)])])
 
 
