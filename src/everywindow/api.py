@@ -178,6 +178,7 @@ def compare(
     samples: int | None = None,
     seed: int = 0,
     strict: bool = False,
+    raw: bool = False,
     on_image: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Several modes on an image or more: how far each is from the crops, and what it takes.
@@ -194,6 +195,7 @@ def compare(
             them.
         seed: of the random choice; the same windows for the same number.
         strict: of several images, one that cannot be used is an error.
+        raw: take the values of files and arrays as they are, channels last, and do not scale them to 0 to 1.
         on_image: of several images, called with the comparison of each as it is done. It has the maps, of which
             only those of the image that is farthest off are kept.
 
@@ -209,7 +211,7 @@ def compare(
     """
     known, chosen = as_classifier(classifier, window), wanted_modes(modes)
     images = listed(image)
-    read = None if images else read_for(known, image, pad, scale)
+    read = None if images else read_for(known, image, pad, scale, raw)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     asked = Asked(
         known=known,
@@ -219,6 +221,7 @@ def compare(
         strictly=modes is not None,
         pad=pad,
         scale=scale,
+        raw=raw,
         output=output,
         memory=memory,
         progress=progress,
@@ -243,6 +246,7 @@ def evaluate(
     classes: Sequence[str] | None = None,
     resize: int | None = None,
     small: str = "resize",
+    raw: bool = False,
     out: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     strict: bool = False,
@@ -270,6 +274,7 @@ def evaluate(
         resize: pixels to bring the shorter side to first, as many networks were trained.
         small: an image smaller than the window is resized until it covers it (``"resize"``), padded (``"pad"``) or left
             out (``"skip"``).
+        raw: take the values of the images as they are, and do not scale them to 0 to 1.
         out: folder for ``results.csv`` (with boxes also ``boxes.csv``), ``report.html``, and what is measured, so that
             a run that was stopped goes on.
         overwrite: whether an evaluation with other settings, another classifier or other images that is in ``out`` may
@@ -310,6 +315,7 @@ def evaluate(
         progress=progress,
         facts=facts,
         overwrite=overwrite,
+        raw=raw,
         told=told_of(known, images, boxes, own) | facts,
     )
 

@@ -52,6 +52,7 @@ class Words(click.ParamType[Any]):
     show_default=True,
     help="What to do with images smaller than the window.",
 )
+@click.option("--raw", is_flag=True, help="Take values as they are, and not scaled to 0 to 1; channels last.")
 @click.option("--boxes", metavar="PATH", help="Folder of VOC XML files or COCO JSON file: see where the maps point.")
 @click.option(
     "--overlaps",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import Console, Sizes, json_option, load_model, loading
+from everywindow.errors import InputError
+
+PAGES = (".html", ".htm")
 
 
 @click.command()
@@ -35,6 +39,8 @@ def explain(
     """Tell the story of a model on one page: its layers, what they turn into, see, share and cost."""
     from everywindow import api
 
+    if Path(out).suffix.lower() not in PAGES:
+        raise InputError(out, f"{Path(out).suffix or 'a folder'} is not a kind of page", "end the name in .html")
     keep_inputs([out], model, (weights,))
     told = api.explain(load_model(model, weights, window, trust), image_size, stride)
     told.save(out)

@@ -14,6 +14,7 @@ ARGUMENTS = (
         "pad",
         "predict",
         "protocols",
+        "raw",
         "reductions",
         "resize",
         "samples",
@@ -28,6 +29,7 @@ ARGUMENTS = (
 CALLED = {"threshold": "boxes"}
 """Arguments whose options have other names."""
 
+_BOTH = re.compile(r"\w+=True \((--[\w-]+)\)")
 _GIVEN = re.compile(rf"(?<![^\s(])({'|'.join(ARGUMENTS)})=(?!\.\.\.)([^\s,;)]*)")
 
 
@@ -37,7 +39,7 @@ def as_options(text: str) -> str:
     >>> as_options("enlarge it with scale=, or give trust=True (--trust), or mode='crops'")
     'enlarge it with --scale, or give --trust, or --mode crops'
     """
-    return _GIVEN.sub(_option, text.replace("trust=True (--trust)", "--trust"))
+    return _GIVEN.sub(_option, _BOTH.sub(r"\1", text))
 
 
 def error_text(error: EverywindowError) -> str:

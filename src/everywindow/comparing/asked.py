@@ -23,7 +23,7 @@ class Asked:
         stride: pixels between windows per axis; None for the network's.
         modes: in the order in which they run, the reference first.
         strictly: a mode that cannot run is an error; else it is left out.
-        pad, scale: as the image is read.
+        pad, scale, raw: as the image is read.
         output, memory, progress: as for a scan.
         samples: windows that go through the original network; None for all.
         seed: of the random choice of those.
@@ -36,6 +36,7 @@ class Asked:
     strictly: bool
     pad: int | Sequence[int] | None = None
     scale: float | None = None
+    raw: bool = False
     output: Output = None
     memory: int | str | None = None
     progress: bool | None = None

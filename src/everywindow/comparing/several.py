@@ -74,7 +74,7 @@ def compare_several(
 def _read(asked: Asked, image: Any, name: str, skipped: list[Skipped], strict: bool) -> Image | None:
     """An image that has windows; else None, and why in ``skipped``."""
     try:
-        read = read_for(asked.known, image, asked.pad, asked.scale)
+        read = read_for(asked.known, image, asked.pad, asked.scale, asked.raw)
         grid_for(asked, read)
     except InputError as error:
         if error.what in ARGUMENTS:

@@ -25,7 +25,6 @@ from everywindow.geometry import WindowGrid, check_step, times
 from everywindow.graph import Network
 from everywindow.sharing import Program, exact_macs, program_for, program_macs, rest_calls, shared_work
 
-
 USUAL_SIZE = 384
 """Pixels per axis of the picture whose cost is told where nobody says how large images are."""
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from everywindow.errors import InputError
 from everywindow.io import is_image_name
+from everywindow.report import counted
 
 WAYS = "give a folder with a folder per class, or a CSV with the columns path,label"
 
@@ -63,22 +64,15 @@ def grouped(problems: Iterable[Problem]) -> list[tuple[str, tuple[Problem, ...]]
     """Those of one kind and reason together, each with a line that counts them, in the order of their first ones.
 
     >>> [line for line, _ in grouped([Problem("a.png", "damaged"), Problem("b.png", "damaged")])]
-    ['2 images: damaged']
+    ['2 images left out: damaged']
     """
     found: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         found.setdefault((problem.kind, problem.group or problem.why), []).append(problem)
-    return [(f"{counted(len(some), kind)}: {why}", tuple(some)) for (kind, why), some in found.items()]
-
-
-def counted(count: int, kind: str) -> str:
-    """How many there are of a kind.
-
-    >>> counted(2, "box"), counted(1, "image"), counted(3, "box list")
-    ('2 boxes', '1 image', '3 box lists')
-    """
-    ending = "" if count == 1 else "es" if kind.endswith("x") else "s"
-    return f"{count:,} {kind}{ending}"
+    return [
+        (f"{counted(len(some), kind)}{'' if some[0].group else ' left out'}: {why}", tuple(some))
+        for (kind, why), some in found.items()
+    ]
 
 
 class Listing(NamedTuple):
@@ -145,7 +139,7 @@ def _of_csv(file: Path, boxes: bool) -> Listing:
     for line, name, label in _rows(file, boxes):
         if label is None and not boxes:
             why = f"{name or 'the row'} has no label"
-            problems.append(Problem(f"{file.name}, line {line}", why, "image", "without a label in the CSV"))
+            problems.append(Problem(f"{file.name}, line {line}", why, "image", "left out, without a label in the CSV"))
         elif not name:
             problems.append(Problem(f"{file.name}, line {line}", "there is no path in it", "label"))
         elif name in items:

@@ -15,7 +15,7 @@ from everywindow.evaluation.protocols import PROTOCOLS
 from everywindow.evaluation.summary import Localisation, Row, Share
 from everywindow.geometry import times
 from everywindow.io import read_picture
-from everywindow.report import Html, bullets, columns, paragraph, section
+from everywindow.report import Html, bullets, columns, counted, paragraph, section
 from everywindow.report import page as document
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def _parts(result: Evaluation) -> Iterator[str]:
     yield section(
         "Methods",
         paragraph(
-            f"{len(result.images):,} images, {labelled:,} with a label, {len(result.classes):,} classes. Intervals "
-            "are of a bootstrap over the images, 95\u00a0%. Seconds are those of the network, per image.",
+            f"{counted(len(result.images), 'image')}, {labelled:,} with a label, {len(result.classes):,} classes. "
+            "Intervals are of a bootstrap over the images, 95\u00a0%. Seconds are those of the network, per image.",
             "soft",
         ),
         columns(_methods(result.rows), kind="cards"),

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from everywindow.evaluation.labels import Problem, counted, grouped
+from everywindow.evaluation.labels import Problem, grouped
 from everywindow.evaluation.localise import Located
 from everywindow.evaluation.measure import Answer
 from everywindow.evaluation.summary import Localisation, Row, Share
 from everywindow.io import atomic_path
-from everywindow.report import LeftOut, table
+from everywindow.report import LeftOut, counted, table
 
 COLUMNS = ("image", "label", "method", "answer", "probability", "label_probability", "label_rank", "right", "changed",
            "seconds")  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from everywindow.comparing import read_for
 from everywindow.errors import ConversionError, InputError
 from everywindow.evaluation.boxes import Annotations, Box, checked, known_classes, read_boxes
 from everywindow.evaluation.labels import (
@@ -20,7 +21,6 @@ from everywindow.evaluation.labels import (
     Problem,
     class_indices,
     class_names,
-    counted,
     listed,
     order_note,
 )
@@ -31,10 +31,9 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
-from everywindow.io import Image, read_image
+from everywindow.io import Image
 from everywindow.models import Classifier
-from everywindow.report import LeftOut
-
+from everywindow.report import LeftOut, counted
 
 STRIDE = "stride: "
 """Begins the problem of an image that is smaller than the stride."""
@@ -52,6 +51,7 @@ class Request(NamedTuple):
         facts: what else decides the scores, as plain data.
         overwrite: whether an evaluation of something else in ``out`` may be lost.
         told: what else a reader should know, as plain data.
+        raw: whether values of the images are taken as they are.
     """
 
     source: str | Path
@@ -62,6 +62,7 @@ class Request(NamedTuple):
     facts: Any = None
     overwrite: bool = False
     told: Any = None
+    raw: bool = False
 
 
 class _Job(NamedTuple):
@@ -71,6 +72,7 @@ class _Job(NamedTuple):
     indices: dict[str, int]
     annotations: Annotations | None
     sought: dict[str, int]
+    raw: bool
 
 
 class _Done(NamedTuple):
@@ -105,7 +107,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     if annotations is not None:
         classes, more = known_classes(annotations, names, str(request.boxes))
         sought, notes = {name: names.index(name) for name in classes}, [*notes, *more]
-    job = _Job(known, settings, scan, indices, annotations, sought)
+    job = _Job(known, settings, scan, indices, annotations, sought, request.raw)
     if annotations is not None and not any(method.maps for method in settings.methods):
         notes.append("boxes are not looked at: no protocol makes a map; add exact, fcn or crops to protocols=")
     record = _settings_record(job, request)
@@ -189,6 +191,7 @@ def _settings_record(job: _Job, request: Request) -> dict[str, Any]:
         "boxes_of": job.sought,
         "weights": _digest(known),
         "facts": request.facts,
+        **({"raw": True} if request.raw else {}),
     }
 
 
@@ -231,7 +234,7 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
     if kept is not None:
         return kept, *checked(raw, kept.size, item.name)
     try:
-        read = read_image(item.path, channels=known.channels, ndim=len(known.window), mean=known.mean, std=known.std)
+        read = read_for(known, item.path, raw=job.raw)
         boxes, wrong = checked(raw, read.size, item.name)
         found = measured(read, label, boxes, job.sought, known, job.settings, job.scan)
     except InputError as error:

@@ -14,6 +14,7 @@ from everywindow.errors import InputError
 from everywindow.evaluation.localise import Located
 from everywindow.evaluation.measure import Answer, Measured
 from everywindow.io import atomic_path
+from everywindow.report import counted
 
 FILE = "images.jsonl"
 TOLERANCE = 1e-5
@@ -61,7 +62,7 @@ class State:
             if other and not self._overwrite:
                 raise InputError(
                     str(self._file.parent),
-                    f"holds an evaluation of {len(kept):,} images with another {other}",
+                    f"holds an evaluation of {counted(len(kept), 'image')} with another {other}",
                     "give out= another folder, or overwrite=True to lose that one",
                 )
             self.began_anew = bool(other)
@@ -109,7 +110,9 @@ def _told(name: str, before: Any, now: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    return "none" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not isinstance(value, list):
+        return "none" if value is None else str(value)
+    return ("×" if all(isinstance(one, int) for one in value) else ",").join(map(str, value))
 
 
 def check_folder(folder: str | Path | None, images: str | Path) -> None:

@@ -12,7 +12,7 @@ from everywindow.errors import InputError
 FLOAT_RANGE = (-0.5, 1.5)
 """Floats beyond this are not pixels from 0 to 1: a resampling filter overshoots by less."""
 
-AS_IT_IS = "give a float tensor [C, *size], which is taken as it is: torch.from_numpy(array).float()[None]"
+AS_IT_IS = "have values taken as they are: raw=True (--raw), channels last; or a float tensor [C, *size]"
 """What to do with a recording or a volume, whose values have units of their own."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from everywindow.errors import InputError
+from everywindow.geometry import times
 from everywindow.graph import CONVOLUTIONS, Applied, GraphNetwork, applied, first_convolution, original
 from everywindow.models.told import Told, is_converted, told
 
@@ -277,11 +278,12 @@ def _check_graph(classifier: Classifier) -> None:
     """A graph is of one window, and so is a converted network."""
     module: Any = classifier.module
     if isinstance(module, GraphNetwork):
-        what, made = "the graph was captured", {"window": module.network.window, "channels": module.network.channels}
+        what, made = "this network was saved", {"window": module.network.window, "channels": module.network.channels}
     elif is_converted(module):
-        what, made = "the network was converted", {"window": module.geometry.window, "channels": module.channels}
+        what, made = "this network was converted", {"window": module.geometry.window, "channels": module.channels}
     else:
         return
     for name, value in made.items():
         if getattr(classifier, name) != value:
-            raise InputError(name, f"{getattr(classifier, name)} is not what {what} for", f"give {value}")
+            given, own = (times(v) if isinstance(v, tuple) else v for v in (getattr(classifier, name), value))
+            raise InputError(name, f"{what} for {own}, and takes no {given}", f"leave {name}= out, or give {own}")

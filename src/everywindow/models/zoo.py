@@ -71,15 +71,20 @@ def build(
 
 
 def close_matches(spec: str) -> list[str]:
-    """Names of networks that are near a misspelt one."""
-    name = spec.partition(":")[2] or spec
+    """Names of networks that are near a misspelt one: in its library, where it names one, the nearest in any case."""
+    library, _, name = spec.rpartition(":")
+    found = _near(name, LIBRARIES, 0.7)
+    return found or _near(name, (library,), 0.3) if library in LIBRARIES else found
+
+
+def _near(name: str, libraries: Iterable[str], cutoff: float) -> list[str]:
     found: list[str] = []
-    for library in LIBRARIES:
+    for library in libraries:
         try:
             names = _names(library)
         except DependencyError:
             continue
-        found += [f"{library}:{near}" for near in difflib.get_close_matches(name, names, n=2, cutoff=0.7)]
+        found += [f"{library}:{near}" for near in difflib.get_close_matches(name, names, n=2, cutoff=cutoff)]
     return found
 
 

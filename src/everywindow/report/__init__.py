@@ -10,7 +10,7 @@ from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import ScoreMap
-from everywindow.report.text import table
+from everywindow.report.text import counted, table
 
 __all__ = [
     "Comparison",
@@ -28,6 +28,7 @@ __all__ = [
     "bullets",
     "class_index",
     "columns",
+    "counted",
     "draw_map",
     "in_all",
     "off",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everywindow.geometry import axis_names
-from everywindow.report.text import quantity, seconds_text, table
+from everywindow.report.text import counted, quantity, seconds_text, table
 
 if TYPE_CHECKING:
     from everywindow.report.comparison import Comparison, ModeRun
@@ -83,9 +83,9 @@ def _image_row(image: Comparison, modes: list[str]) -> tuple[str, ...]:
 
 
 def _windows(c: Comparison) -> str:
-    several = f" of {len(c.images)} image{'s' * (len(c.images) != 1)}" if c.images else ""
+    several = f" of {counted(len(c.images), 'image')}" if c.images else ""
     if c.compared == c.windows:
-        return f"{c.windows:,} window{'s' * (c.windows != 1)}{several}"
+        return f"{counted(c.windows, 'window')}{several}"
     return (
         f"compared at {c.compared:,} random windows of {c.windows:,}{several}; ~ stands for all, worked out from those"
     )
@@ -119,16 +119,17 @@ def _places(runs: list[ModeRun]) -> list[str]:
 def _skipped(c: Comparison) -> list[str]:
     if not c.skipped:
         return []
-    return [f"{len(c.skipped)} of {len(c.skipped) + len(c.images)} images left out:", *(f"  {s}" for s in c.skipped)]
+    images = counted(len(c.skipped) + len(c.images), "image")
+    return [f"{len(c.skipped)} of {images} left out:", *(f"  {each}" for each in c.skipped)]
 
 
 def place_text(place: tuple[float, ...]) -> str:
     """A pixel's place for people.
 
-    >>> place_text((20, 33.5))
-    'y 20, x 33.5'
+    >>> place_text((20, 53.3333))
+    'y 20, x 53.3'
     """
-    return ", ".join(f"{name} {at:g}" for name, at in zip(axis_names(len(place)), place, strict=True))
+    return ", ".join(f"{name} {round(at, 1):g}" for name, at in zip(axis_names(len(place)), place, strict=True))
 
 
 def _times(ratio: float | None) -> str:

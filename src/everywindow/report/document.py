@@ -54,7 +54,7 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .6rem 0; padding: 0; font-size: .85rem;
   color: var(--soft); list-style: none; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .4rem; }
-.blocks { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1.2rem .4rem; margin: 1rem 0 0; padding: 0;
+.blocks { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1.4rem 1.1rem; margin: 1rem 0 0; padding: 0;
   list-style: none; }
 .blocks li { flex: 0 1 auto; min-width: 5.2rem; max-width: 9rem; text-align: center; font-size: .76rem;
   line-height: 1.35; }
@@ -97,6 +97,18 @@ td img { display: block; max-width: 6rem; max-height: 4rem; border-radius: 4px; 
 """
 
 
+FRAGMENT_CSS = """
+.everywindow { max-width: 100%; }
+.everywindow .scroll { overflow-x: auto; margin: .5rem 0 1.25rem; }
+.everywindow table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: 0; }
+.everywindow th, .everywindow td { padding: .25rem 1.4rem .25rem 0; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid #8884; }
+.everywindow th { font-weight: 500; opacity: .7; }
+.everywindow td.number, .everywindow th.number { text-align: right; }
+.everywindow p { margin: .25rem 0; overflow-wrap: anywhere; }
+"""
+
+
 def page(title: str, parts: Iterable[str]) -> str:
     """The whole document."""
     return "\n".join(
@@ -108,6 +120,11 @@ def page(title: str, parts: Iterable[str]) -> str:
             "</main>\n</body>\n</html>\n",
         ]
     )
+
+
+def fragment(parts: Iterable[str]) -> str:
+    """Parts for a page of someone else's, such as a notebook, whose look they keep out."""
+    return "\n".join([f"<style>{FRAGMENT_CSS}</style>", '<div class="everywindow">', *parts, "</div>"])
 
 
 def section(heading: str, *parts: str, kind: str = "", tone: str = "") -> str:

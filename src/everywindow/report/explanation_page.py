@@ -13,7 +13,7 @@ from everywindow.report.document import bar_rows, bullets, columns, facts, folde
 from everywindow.report.drawing import bar, windows_on_image
 from everywindow.report.explanation_layers import layer_blocks, receptive_field, sharing, work
 from everywindow.report.modules import grouped
-from everywindow.report.text import amount, quantity, seconds_text
+from everywindow.report.text import amount, counted, quantity, seconds_text
 
 MOST = 40
 """Blocks and bars that a section has at most; layers of longer networks are summed up by modules."""
@@ -150,9 +150,9 @@ def _image(cost: Cost) -> str:
         )
     return section(
         f"An image of {times(cost.image_size)} px",
-        paragraph(f"{cost.windows:,} windows of {times(cost.window)} px, one every {times(cost.stride)} px."),
+        paragraph(f"{counted(cost.windows, 'window')} of {times(cost.window)} px, one every {times(cost.stride)} px."),
         f'<div class="picture">{windows_on_image(cost.image_size, cost.window, cost.stride)}{drawn}</div>',
-        columns(table),
+        columns(table, kind="cards"),
         *map(paragraph, notes),
         (paragraph("What would cost less:") + bullets(map(str, cost.advice))) if cost.advice else "",
     )

@@ -41,3 +41,13 @@ def seconds_text(seconds: float) -> str:
     ('12.35', '0.0073')
     """
     return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "window"), counted(2_000, "window"), counted(2, "box")
+    ('1 window', '2,000 windows', '2 boxes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith("x") else "s"
+    return f"{count:,} {noun}{ending}"
