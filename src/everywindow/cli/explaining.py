@@ -39,9 +39,9 @@ def explain(
     """Tell the story of a model on one page: its layers, what they turn into, see, share and cost."""
     from everywindow import api
 
+    keep_inputs([out], model, (weights,))
     if Path(out).suffix.lower() not in PAGES:
         raise InputError(out, f"{Path(out).suffix or 'a folder'} is not a kind of page", "end the name in .html")
-    keep_inputs([out], model, (weights,))
     told = api.explain(load_model(model, weights, window, trust), image_size, stride)
     told.save(out)
     console.say(repr(told))

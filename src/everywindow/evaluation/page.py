@@ -65,6 +65,10 @@ def _methods(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     low = max(0.0, min((share.low for share in shares), default=0.0) - 0.02)
     high = min(1.0, max((share.high for share in shares), default=1.0) + 0.02)
     lines = [header, *(_method(row, rows[0], low, high) for row in rows)]
+    return _filled(lines)
+
+
+def _filled(lines: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     kept = [column for column in zip(*lines, strict=True) if any(column[1:])]
     return list(zip(*kept, strict=True))
 
@@ -126,7 +130,7 @@ def _localised(found: Sequence[Localisation]) -> str:
             "averaged over the images. AP: average precision of the boxes, at intersections over union.",
             "soft",
         ),
-        columns(rows, kind="cards"),
+        columns(_filled(rows), kind="cards"),
     )
 
 

@@ -153,7 +153,7 @@ def _earlier(state: State, images: int) -> list[str]:
         return ["this folder had an evaluation of something else: everything was measured anew"]
     if not state.reused:
         return []
-    return [f"{state.reused:,} of {counted(images, 'image')} were measured in an earlier run, seconds among them"]
+    return [f"{state.reused:,} of {counted(images, 'image')} are as an earlier run measured them"]
 
 
 def _refuse(problems: Sequence[Problem], strict: bool) -> None:
@@ -238,7 +238,8 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
         boxes, wrong = checked(raw, read.size, item.name)
         found = measured(read, label, boxes, job.sought, known, job.settings, job.scan)
     except InputError as error:
-        why = f"{error.why}; {error.remedy}" if error.what != str(item.path) else error.why
+        whole = error.what != str(item.path) or "raw=" in error.remedy
+        why = f"{error.why}; {error.remedy}" if whole else error.why
         why = f"{STRIDE}{error.why}" if error.what == "stride" else why
         state.put(item.name, key, why)
         return None, None, [Problem(item.name, why)]

@@ -104,7 +104,7 @@ def told_of(known: Classifier, images: Any, boxes: Any, stride: tuple[int, ...])
         "model": known.title,
         "images": str(images),
         "boxes": None if boxes is None else str(boxes),
-        "date": datetime.now().astimezone().isoformat(timespec="minutes"),
+        "date": datetime.now().astimezone().isoformat(" ", timespec="minutes"),
         "window": list(known.window),
         "windows_every": list(stride),
     }

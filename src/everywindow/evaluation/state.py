@@ -21,7 +21,7 @@ TOLERANCE = 1e-5
 """Code is the same where it gives the same scores but for roundings on a window of noise; weights are compared as they
 are."""
 
-NAMES = {"boxes_of": "boxes", "weights": "classifier", "facts": "output, device or dtype"}
+NAMES = {"boxes_of": "other boxes", "weights": "another classifier", "facts": "another output, device or dtype"}
 """What settings that are not called as arguments stand for."""
 
 Record = dict[str, Any]
@@ -62,7 +62,7 @@ class State:
             if other and not self._overwrite:
                 raise InputError(
                     str(self._file.parent),
-                    f"holds an evaluation of {counted(len(kept), 'image')} with another {other}",
+                    f"holds an evaluation of {counted(len(kept), 'image')} with {other}",
                     "give out= another folder, or overwrite=True to lose that one",
                 )
             self.began_anew = bool(other)
@@ -95,18 +95,18 @@ class State:
         before, now = head.get("settings") or {}, self._head["settings"]
         names = [name for name in now if before.get(name) != now[name]]
         if names:
-            return " and another ".join(_told(name, before.get(name), now[name]) for name in names[:2])
+            return " and ".join(_told(name, before.get(name), now[name]) for name in names[:2])
         probe, own = np.asarray(head.get("probe", [])), np.asarray(self._head["probe"])
         limit = TOLERANCE * float(np.abs(own).max(initial=0))
         if probe.shape != own.shape or not np.allclose(probe, own, rtol=TOLERANCE, atol=limit, equal_nan=True):
             return NAMES["weights"]
-        return "" if self._images & kept.keys() else "set of images"
+        return "" if self._images & kept.keys() else "another set of images"
 
 
 def _told(name: str, before: Any, now: Any) -> str:
     if name in NAMES:
         return NAMES[name]
-    return f"{name} ({_short(before)}, and now {_short(now)})"
+    return f"other {name} ({_short(before)}, and now {_short(now)})"
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everywindow.geometry import axis_names
-from everywindow.report.text import counted, quantity, seconds_text, table
+from everywindow.report.text import counted, quantity, rough, seconds_text, table
 
 if TYPE_CHECKING:
     from everywindow.report.comparison import Comparison, ModeRun
@@ -34,6 +34,7 @@ def comparison_text(c: Comparison) -> str:
     lines = [
         _windows(c),
         *_untimed(c),
+        *_rough(c),
         *_alike(c),
         *(f"{run.mode}: {run.verdict.summary()}" for run in others),
         *_places(others),
@@ -94,6 +95,11 @@ def _windows(c: Comparison) -> str:
 def _untimed(c: Comparison) -> list[str]:
     crops = c.run("crops")
     return ["speed-up: not enough samples to tell"] if crops is not None and crops.seconds is None else []
+
+
+def _rough(c: Comparison) -> list[str]:
+    axes = next((len(run.farthest.start) for run in c.runs if run.farthest is not None), 2)
+    return rough(axes) if any(run.predicted_seconds is not None for run in c.runs) else []
 
 
 def _alike(c: Comparison) -> list[str]:

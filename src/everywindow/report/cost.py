@@ -16,7 +16,7 @@ from everywindow.geometry import times
 from everywindow.io import atomic_file
 from everywindow.report.document import columns, fragment, paragraph
 from everywindow.report.modules import by_module
-from everywindow.report.text import amount, counted, quantity, seconds_text, table
+from everywindow.report.text import amount, counted, quantity, rough, seconds_text, table
 
 SORTS = ("order", "params", "macs", "receptive_field")
 FAMILIES = ("conv", "fc", "pool", "other")
@@ -171,6 +171,8 @@ class Cost:
             lines.append(f"exact: {exact.reason}")
         if not self.predicted:
             lines.append("no seconds: this device has not been measured; predict=True does that once, for some seconds")
+        elif self.modes["crops"].seconds is not None:
+            lines += rough(len(self.window))
         return [*lines, *map(str, self.advice)]
 
 

@@ -13,7 +13,7 @@ from everywindow.report.document import bar_rows, bullets, columns, facts, folde
 from everywindow.report.drawing import bar, windows_on_image
 from everywindow.report.explanation_layers import layer_blocks, receptive_field, sharing, work
 from everywindow.report.modules import grouped
-from everywindow.report.text import amount, counted, quantity, seconds_text
+from everywindow.report.text import amount, counted, quantity, rough, seconds_text
 
 MOST = 40
 """Blocks and bars that a section has at most; layers of longer networks are summed up by modules."""
@@ -143,6 +143,7 @@ def _image(cost: Cost) -> str:
     table = [("mode", "mult-adds", "seconds", "speed-up", "memory"), *_modes(cost)]
     exact = cost.modes["exact"]
     notes = [f"In mode exact: {exact.reason}."] if exact.reason else []
+    notes += [f"{line[0].upper()}{line[1:]}." for line in rough(len(cost.window)) if cost.predicted]
     if not cost.predicted:
         notes.append(
             "Seconds are left out: how fast this device is has not been measured yet. ew.cost(..., predict=True) or "

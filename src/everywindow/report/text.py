@@ -51,3 +51,11 @@ def counted(count: int, noun: str) -> str:
     """
     ending = "" if count == 1 else "es" if noun.endswith("x") else "s"
     return f"{count:,} {noun}{ending}"
+
+
+ROUGH = "predictions for recordings and volumes are rough: off by up to 4 times"
+
+
+def rough(axes: int) -> list[str]:
+    """What is to be said of predicted seconds, by the number of spatial axes: rates were tried on pictures."""
+    return [] if axes == 2 else [ROUGH]
