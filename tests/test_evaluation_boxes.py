@@ -267,7 +267,9 @@ def test_boxes_of_which_none_can_be_used(pictures: Path, tmp_path: Path) -> None
     boxes = tmp_path / "boxes"
     for name in "abc":
         voc(boxes, name, ("spot", 21, 13, 24, 16), size=(320, 240))
-    with pytest.raises(ew.InputError, match=r"boxes: none of the boxes can be used, the first because: a\.npy: its boxes"):
+    with pytest.raises(
+        ew.InputError, match=r"boxes: none of the boxes can be used, the first because: a\.npy: its boxes"
+    ):
         ew.evaluate(spot_classifier(), pictures, ["exact"], stride=1, boxes=boxes)
 
 
@@ -282,7 +284,7 @@ def test_what_is_left_out_is_counted_by_kind_and_reason(pictures: Path, tmp_path
     voc(boxes, "a", ("spot", 9, 5, 12, 8), *[("spot", 40, 5, 44, 8)] * 4, ("spot", 25, 20, 36, 30))
     (pictures / "d.npy").write_bytes(b"no array")
     told = str(ew.evaluate(spot_classifier(), pictures, ["exact"], stride=1, boxes=boxes)).splitlines()
-    assert "3 images" in told
+    assert "3 images, 0 with a label" in told
     at = told.index("4 boxes: left out, empty or outside the image")
     assert told[at + 1].startswith("  a.npy: a box of spot is empty")
     assert told[at + 4] == "  and 1 more"

@@ -135,9 +135,7 @@ def _forecast(
 ) -> Forecast | None:
     if unproved(prepared) is not None or predict is False:
         return None
-    if predict is None and not rates_known(
-        prepared.device, prepared.dtype, torch.get_num_threads(), len(grid.window)
-    ):
+    if predict is None and not rates_known(prepared.device, prepared.dtype, torch.get_num_threads(), len(grid.window)):
         return None
     return forecast(network, grid, prepared.device, prepared.dtype, limit)
 
