@@ -337,7 +337,7 @@ def test_values_as_they_are(tmp_path: Path) -> None:
     assert result.images[0].answers["exact, mean_score"].probability == pytest.approx(float(expected.max()), abs=1e-6)
     compared = ew.compare(clf, tmp_path / "images" / "rest" / "1.npy", raw=True, progress=False)
     assert compared.windows == 23
-    with pytest.raises(ew.InputError, match="has 30 channels .*channels last"):
+    with pytest.raises(ew.InputError, match=r"has 30 channels .*channels last"):
         ew.compare(clf, np.zeros((2, 30), np.float32), raw=True)
 
 

@@ -267,9 +267,7 @@ def test_boxes_of_which_none_can_be_used(pictures: Path, tmp_path: Path) -> None
     boxes = tmp_path / "boxes"
     for name in "abc":
         voc(boxes, name, ("spot", 21, 13, 24, 16), size=(320, 240))
-    with pytest.raises(
-        ew.InputError, match=r"boxes: none of the boxes can be used, the first because: a\.npy: its boxes"
-    ):
+    with pytest.raises(ew.InputError, match=r"boxes: none of the boxes can be used, the first because: a\.npy: its"):
         ew.evaluate(spot_classifier(), pictures, ["exact"], stride=1, boxes=boxes)
 
 

@@ -120,9 +120,7 @@ def test_a_stride_larger_than_the_image(images: Path) -> None:
     assert "stride" in result.problems[0].why
     assert "19×19 pixels are more than the image of 17×15 has" in result.problems[0].why
     told = refused(classifier(), images, ["exact"], stride=99)
-    assert told.startswith(
-        "stride: no image is as large, the first: blue/blue0.png: 99×99 pixels are more than the image"
-    )
+    assert told.startswith("stride: no image is as large, the first: blue/blue0.png: 99×99 pixels are more than")
 
 
 def test_images_smaller_than_the_window(images: Path) -> None:
@@ -215,9 +213,7 @@ def test_the_command(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 
     assert main([*line, "--seed", "1"]) == 1
     told = capsys.readouterr().err
-    assert (
-        "holds an evaluation of 10 images with other reductions (max, and now mean_probability,mean_score,max)" in told
-    )
+    assert "holds an evaluation of 10 images with other reductions (max, and now mean_probability,mean_score," in told
     assert "give --out another folder, or --overwrite to lose that one" in told
     line.append("--overwrite")
     assert main([*line, "--strict"]) == 1

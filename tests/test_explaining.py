@@ -229,7 +229,7 @@ def test_the_usual_image_of_volumes_and_recordings_is_twice_the_window(axes: int
 def test_modes_are_read_on_a_narrow_screen_beside_their_names() -> None:
     """Nothing of the table of modes is cut: each value stands beside the name of its column."""
     page = ew.explain(ew.Classifier(lenet(), 16), image_size=20).html()
-    (table,) = re.findall(r'<table class="cards">.*?</table>', page)
+    (table,) = re.findall(r"<table class=cards>.*?</table>", page)
     assert 'data-name="memory"' in table
     assert table.count("<td") == 5 * 3
 

@@ -97,7 +97,7 @@ class _Timings:
         values have."""
         axes, laid = self.axes, FORMATS.get(self.axes, torch.contiguous_format)
         kernel = self._random(channels, channels // groups, *[3] * axes).contiguous(memory_format=laid)
-        each = kernel.numel() * side**axes
+        each: int = kernel.numel() * side**axes
         count = max(1, min(int(2e8 / each), int(4e6 / (channels * (side + 2) ** axes))))
         x = self._random(count, channels, *[side + 2] * axes).contiguous(memory_format=laid)
         if fastest and saves(x, kernel, (1, 1), (1, 1), groups):
@@ -110,7 +110,8 @@ class _Timings:
         laid = FORMATS.get(self.axes, torch.contiguous_format)
         values = self._random(16, 8, *[16] * self.axes).contiguous(memory_format=laid)
         pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.axes - 1]
-        return (1 + 2**-self.axes) * values.numel() / self._seconds(lambda: pool(values, 2))
+        touched: float = (1 + 2**-self.axes) * values.numel()
+        return touched / self._seconds(lambda: pool(values, 2))
 
     def product(self, channels: int) -> float:
         """Mult-adds per second of a matrix product."""

@@ -93,7 +93,7 @@ _MEASURING = threading.Lock()
 
 @cache
 def rates_for(device: torch.device, dtype: torch.dtype, threads: int, axes: int = 2) -> Rates:
-    """The rates of a device for networks of so many spatial axes, from the cache folder where they were measured before.
+    """The rates of a device, for networks of so many spatial axes: from the cache folder, where measured before.
 
     A device is never faster than it is: where a few quick timings beat the kept figures by far, all are measured anew,
     and of each the better one is kept.

@@ -114,8 +114,12 @@ def _unusable(package: str, error: Exception) -> DependencyError:
 
 
 def _unknown(architecture: str, matches: list[str]) -> ModelError:
-    near = f"did you mean {' or '.join(matches)}?" if matches else "see the library's list of models"
-    return ModelError(architecture, "no such network", near)
+    if matches:
+        return ModelError(architecture, "no such network", f"did you mean {' or '.join(matches)}?")
+    library = architecture.partition(":")[0]
+    call = "torchvision.models.list_models()" if library == "torchvision" else "timm.list_models()"
+    some = ", ".join(list(_names(library))[:3])
+    return ModelError(architecture, "no such network", f"{call} gives their names, such as {some}")
 
 
 def _torchvision(name: str, num_classes: int | None, weights: Mapping[str, torch.Tensor] | None) -> Found:
