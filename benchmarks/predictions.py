@@ -89,7 +89,7 @@ def _row(case: Case, size: int, mode: str, found: list[ew.Comparison]) -> Row | 
 
 
 def _best(found: list[ew.Comparison], mode: str) -> float:
-    return min(run.seconds for each in found if (run := each.run(mode)) is not None)
+    return min(run.seconds for each in found if (run := each.run(mode)) is not None and run.seconds is not None)
 
 
 def section(rows: list[Row], reasons: dict[str, str], conditions: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import struct
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import everywindow as ew
 from everywindow.errors import CaptureError, IndependenceError, InputError, ModelError, TrustError
 from everywindow.graph import GraphNetwork
 from everywindow.models import Classifier, load
@@ -411,3 +413,22 @@ def test_weights_whose_header_starts_as_a_pickle_does_are_read(tmp_path: Path) -
     with pytest.raises(ModelError, match="do not fit the graph") as caught:
         load(tmp_path / "b", weights=path)
     assert not isinstance(caught.value, TrustError)
+
+
+def test_files_have_the_mode_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        ew.Classifier(nn.Sequential(nn.Conv2d(1, 2, 5), nn.Flatten()), window=5).save(tmp_path / "bundle")
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "bundle").iterdir()}
+    assert set(modes.values()) == {0o644}, modes
+
+
+def test_a_loaded_classifier_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    clf = ew.Classifier(nn.Sequential(nn.Conv2d(1, 2, 5), nn.Flatten()), window=5)
+    assert clf.title == "Sequential"
+    clf.save(tmp_path / "wonder")
+    loaded = ew.load(tmp_path / "wonder")
+    assert (loaded.name, loaded.title) == ("wonder", "wonder")
+    assert ew.explain(loaded, image_size=9).name == "wonder"

@@ -143,8 +143,9 @@ def test_nothing_is_written_where_nothing_can_be_listed(
     command: Any, padded: str, photo: str, tmp_path: Path, more: tuple[str, ...], wrong: tuple[object, ...]
 ) -> None:
     ran = command("scan", photo, "--model", padded, *wrong, "--out", tmp_path / "maps", *more)
-    assert ran.code == 1
+    assert ran.code == (2 if "--boxes" in wrong else 1)
     assert "0 to" in ran.complaint
+    assert ran.complaint.startswith(f"everywindow: {'--boxes: ' if '--boxes' in wrong else 'class'}")
     assert not (tmp_path / "maps").exists()
 
 
@@ -336,7 +337,7 @@ def test_errors_are_one_line_and_leave_no_file(command: Any, bundle: str, photo:
     }
     for word, args in cases.items():
         ran = command("scan", *args, "--out", out)
-        assert ran.code == 1, word
+        assert ran.code == (2 if word in ("stride", "memory", "scale") else 1), word
         assert word in ran.complaint, ran.err
     assert set(tmp_path.iterdir()) == before
 
@@ -484,5 +485,54 @@ def test_a_window_that_the_model_does_not_take_is_one_line(
     monkeypatch.chdir(tmp_path)
     options = ("--model", "grey_net:build", "--trust", "--window", 9)
     for ran in (command("scan", photo, *options, "--out", "map.npz"), command("compare", photo, *options)):
-        assert ran.code == 1
+        assert ran.code == 2
         assert "does not take a window of 1×9×9" in ran.complaint
+
+
+def test_bad_values_of_options_are_bad_command_lines(command: Any, bundle: str, photo: str, tmp_path: Path) -> None:
+    """One exit code, whichever option it is, and the option's name; nothing of how Python writes values."""
+    cases: dict[str, tuple[object, ...]] = {
+        "--scales: 0 cannot be used; give factors above 0, such as 1 and 0.5": ("evaluate", tmp_path, "--scales", "0"),
+        "--overlaps: 2 cannot be used; give shares above 0": ("evaluate", tmp_path, "--overlaps", "2"),
+        "--resize: 0 is no whole number of 1 or more; give one": ("evaluate", tmp_path, "--resize", 0),
+        "--protocols: 'nine' is none of": ("evaluate", tmp_path, "--protocols", "nine"),
+        "'--modes': 'nine' is none of": ("compare", photo, "--modes", "nine"),
+        "--stride: 500×500 pixels are more than the image of 100×100 has; give a smaller one": (
+            *("cost", "--image-size", 100, "--stride", 500),
+        ),
+        "--image-size: 5×5 pixels are smaller than the window of 7×7; give a larger one": (
+            *("cost", "--image-size", 5),
+        ),
+        "--memory: 64 bytes are less than": ("cost", "--image-size", 100, "--memory", 64),
+    }
+    for words, args in cases.items():
+        ran = command(*args, "--model", bundle)
+        assert ran.code == 2, words
+        assert words in ran.complaint
+
+
+def test_the_window_of_a_bundle_is_said_in_its_words(command: Any, bundle: str, photo: str) -> None:
+    ran = command("compare", photo, "--model", bundle, "--window", 48)
+    assert ran.complaint == (
+        "everywindow: --window: this network was saved for 7×7, and takes no 48×48; leave --window out, or give 7×7"
+    )
+
+
+def test_a_page_is_html(command: Any, bundle: str, tmp_path: Path) -> None:
+    ran = command("explain", bundle, "--out", tmp_path / "page.txt")
+    assert "page.txt: .txt is not a kind of page; end the name in .html" in ran.complaint
+    assert not list(tmp_path.iterdir()) or not (tmp_path / "page.txt").exists()
+
+
+def test_a_bundle_has_the_name_of_its_folder(command: Any, bundle: str) -> None:
+    assert command("info", bundle, "--json").json["name"] == Path(bundle).name
+    assert f"name: {Path(bundle).name}" in " ".join(command("info", bundle).out.split())
+
+
+def test_values_out_of_range_name_the_option_that_takes_them_as_they_are(command: Any, tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Conv1d(2, 2, 8), nn.Flatten())
+    ew.Classifier(net, window=8).save(tmp_path / "recordings")
+    np.save(tmp_path / "rec.npy", 1000 * np.random.default_rng(0).random((60, 2), np.float32))
+    args = ("compare", tmp_path / "rec.npy", "--model", tmp_path / "recordings")
+    assert "have values taken as they are: --raw, channels last" in command(*args).complaint
+    assert command(*args, "--raw", "--json").json["windows"] == 53

@@ -29,7 +29,8 @@ class Ran:
     @property
     def complaint(self) -> str:
         (line,) = self.err.splitlines()
-        assert (self.code, self.out) == (1, "")
+        # 2 where the value of an option is at fault, whose name then stands first.
+        assert (self.code, self.out) == (2 if line.startswith("everywindow: --") else 1, "")
         return line.removeprefix("everywindow: ")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,46 @@ def test_the_crops_run_on_the_sample_alone(net: nn.Module, image: Tensor, monkey
     monkeypatch.setattr("everywindow.comparing.sampling.run", spy)
     monkeypatch.setattr("everywindow.comparing.one.run", spy)
     ew.compare(net, image, window=WINDOW, stride=STRIDE, samples=4, modes=["fcn"], progress=False)
-    assert ran == [("crops", 4), ("fcn", 72)]
+    # The sample, and its windows again until they fill whole batches: never more than there are.
+    assert ran[:3] == [("crops", 4), ("crops", 72), ("crops", 72)]
+    assert set(ran[3:]) == {("fcn", 72)}
+
+
+class _Slow(nn.Module):
+    """A call takes as long for a window as for several."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(0.002)
+        scores: Tensor = self.inside(x)
+        return scores
+
+
+def test_seconds_of_a_sample_are_those_of_whole_batches() -> None:
+    """What a call takes by itself is not multiplied by how many more windows there are."""
+    net = _Slow(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 2)))
+    image = torch.randn(1, 57, 57)
+    every = ew.compare(net, image, window=8, stride=1, modes=["crops"], progress=False).runs[0].seconds
+    some = ew.compare(net, image, window=8, stride=1, modes=["crops"], samples=5, progress=False).runs[0].seconds
+    assert every is not None
+    assert some is not None
+    assert 0.3 * every < some < 2 * every
+
+
+def test_too_few_windows_to_tell_seconds_are_no_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows so large that not even two batches of them are timed."""
+    monkeypatch.setattr("everywindow.comparing.sampling.TIMED_SECONDS", 0.0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 64, 2))
+    found = ew.compare(net, [torch.randn(1, 32, 32)] * 2, window=8, stride=2, samples=3, progress=False)
+    for one in (found, *found.images):
+        assert one.runs[0].seconds is None
+        assert one.speed_up("fcn") is None
+        assert one.runs[0].macs_per_second is None
+        assert "speed-up: not enough samples to tell" in str(one)
+        assert json.loads(one.to_json())["runs"][0]["seconds"] is None
 
 
 def test_more_samples_than_windows_are_all_of_them(net: nn.Module, image: Tensor) -> None:

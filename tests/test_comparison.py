@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -193,6 +194,21 @@ def test_both_maps_are_on_one_scale_and_differences_around_zero() -> None:
     assert one.images[0].get_clim() == two.images[0].get_clim() == (0.0, 12.0)
     assert apart.images[0].get_clim() == (-1.0, 1.0)
     np.testing.assert_array_equal(apart.images[0].get_array(), np.ones((3, 4)))
+
+
+def test_columns_are_as_wide_and_as_far_apart_and_nothing_is_in_colours_where_nothing_differs() -> None:
+    crops = torch.randn(2, 4, 5, 6)
+    maps = {"crops": a_map("crops", crops, 0.3), "fcn": a_map("fcn", crops + 1, 0.3), "exact": a_map("exact", crops)}
+    drawn = Comparison(BOTH.runs, 120, maps=maps).plot(1)
+    drawn.draw_without_rendering()
+    bars = [axes for axes in drawn.axes if axes.get_label() == "<colorbar>"]
+    upper = [axes for axes in drawn.axes if axes not in bars][:3]
+    first, second, third = (axes.get_position() for axes in upper)
+    assert second.x0 - first.x0 == pytest.approx(third.x0 - second.x0, abs=0.02)
+    assert first.width == pytest.approx(third.width, abs=0.01)
+    assert bars[-1].get_yticks().tolist() == [0.0]
+    assert all(re.fullmatch(r"\w+: scores at z [0-9.]+", axes.get_title()) for axes in upper)
+    assert max(len(axes.get_title().partition(" at z ")[2]) for axes in upper) <= 4
 
 
 def test_scores_that_are_not_finite_can_be_drawn() -> None:

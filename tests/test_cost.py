@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ import everywindow as ew
 from everywindow import costing
 from everywindow.costing import LayerCost
 from everywindow.engines import mode_costs, prepare
+from everywindow.engines.calibrate import calibrated
+from everywindow.engines.rates import Rates, rates_for
 from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid
 from everywindow.sharing import build, constants
@@ -173,9 +176,32 @@ def test_little_memory_cuts_the_image_and_less_is_told() -> None:
         assert (whole[mode].planned_macs or 0) < (little[mode].planned_macs or 0)
         assert (little[mode].peak_bytes or 0) <= 150_000
         assert whole[mode].macs == little[mode].macs
-    none = ew.cost(clf, 64, stride=2, predict=False, memory=1000)
-    assert none.modes["exact"].peak_bytes is none.modes["exact"].planned_macs is None
-    assert "too little" in str(none)
+
+
+def test_memory_for_no_window_at_all_is_the_error_of_a_scan() -> None:
+    clf = ew.Classifier(flat(1), window=16, channels=2)
+    with pytest.raises(InputError, match="that a window of 16×16 takes; give a larger memory=") as scanned:
+        ew.scan(clf, torch.randn(2, 64, 64), stride=2, memory=1000)
+    for predict in (False, True):
+        with pytest.raises(InputError) as priced:
+            ew.cost(clf, 64, stride=2, predict=predict, memory=1000)
+        assert str(priced.value) == str(scanned.value)
+
+
+def test_memory_for_single_windows_alone_is_the_reason_not_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everywindow.engines.forecast._batches", lambda *_: None)
+    exact = ew.cost(ew.Classifier(flat(1), window=16, channels=2), 64, stride=2, predict=True).modes["exact"]
+    assert (exact.engine, exact.reason) == ("crops", "windows one by one: the memory is too small to share anything")
+
+
+def test_an_image_that_is_only_thought_of_is_made_larger_by_its_size() -> None:
+    clf = ew.Classifier(flat(1), window=16, channels=2)
+    with pytest.raises(
+        InputError, match="image_size: 16×10 pixels are smaller than the window of 16×16; give a larger"
+    ):
+        ew.cost(clf, (16, 10))
+    with pytest.raises(InputError, match="stride: 50×50 pixels are more than the image of 40×40 has; give a smaller"):
+        ew.cost(clf, 40, stride=50)
 
 
 def test_mode_costs_are_for_other_callers_too() -> None:
@@ -480,3 +506,42 @@ def test_the_command_line_offers_what_the_report_takes() -> None:
     from everywindow.report import cost as report
 
     assert (pricing.SORTS, pricing.FAMILIES) == (report.SORTS, report.FAMILIES)
+
+
+def test_the_notebooks_tables_have_a_look_of_their_own() -> None:
+    page = ew.cost(ew.Classifier(flat(1), window=16, channels=2), 40, predict=False)._repr_html_()
+    assert page.startswith("<style>")
+    assert page.count('<div class="scroll"><table>') == 2
+    assert re.findall(r"\n(\.everywindow[^{]*)\{", page)
+    assert not re.findall(r"\n(?!\.everywindow)[a-z.][^{\n]*\{", page)  # nothing of the notebook's is styled
+    assert '<td class="number"' in page
+
+
+def test_seconds_of_small_networks_are_not_rounded_away() -> None:
+    clf = ew.Classifier(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2)), window=8, channels=1)
+    cost = ew.cost(clf, 12, predict=True)
+    assert 0 < (cost.modes["fcn"].seconds or 0) < 0.005
+    assert not re.search(r" 0\.00 ", str(cost))
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_volumes_and_recordings_have_rates_of_their_own(axes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    known = rates_for(torch.device("cpu"), torch.float32, torch.get_num_threads())
+    place = "everywindow.engines.forecast.rates_for"
+    monkeypatch.setattr(place, lambda *args: asked.append(args[3]) or replace(known, pooled=1e3))
+    kind, pool = {1: (nn.Conv1d, nn.MaxPool1d), 3: (nn.Conv3d, nn.MaxPool3d)}[axes]
+    net = nn.Sequential(kind(1, 2, 3, padding=1), pool(2), nn.Flatten(), nn.Linear(2 * 4**axes, 2))
+    cost = ew.cost(ew.Classifier(net, window=8, channels=1), (16,) * axes, stride=8, predict=True)
+    assert set(asked) == {axes}
+    values = cost.windows * 2 * (8**axes + 4**axes)  # that the pooling reads and writes
+    assert (cost.modes["crops"].seconds or 0) > values / 1e3
+    assert "predictions for recordings and volumes are rough" in str(cost)
+
+
+def test_figures_of_volumes() -> None:
+    """Plain numbers, each above 0, of convolutions and poolings over three axes."""
+    found = calibrated(torch.device("cpu"), torch.float32, 3)
+    rates = Rates(**found)
+    assert rates.pooled is not None
+    assert min(rate for table in (rates.conv, rates.depthwise) for row in table.values() for rate in row.values()) > 0

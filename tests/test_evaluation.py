@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -254,25 +255,90 @@ def test_a_run_goes_on_where_it_was(images: Path, tmp_path: Path, monkeypatch: p
     "change",
     [{"stride": 5}, {"protocols": ["five"]}, {"small": "pad"}, {"scales": [1.2]}, {"resize": 14}, {"dtype": "float64"}],
 )
-def test_other_settings_begin_anew(
+def test_other_settings_are_refused_or_begin_anew(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
-    usual: dict[str, Any] = {"protocols": ["ten"], "stride": STRIDE, "out": tmp_path / "out"}
+    out = tmp_path / "out"
+    usual: dict[str, Any] = {"protocols": ["ten"], "stride": STRIDE, "out": out}
     ew.evaluate(classifier(), images, **usual)
-    result, count = run_counted(monkeypatch, classifier(), images, **{**usual, **change})
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(ew.InputError, match=r"holds an evaluation of 18 images with (an)?other .*overwrite=True"):
+        ew.evaluate(classifier(), images, **{**usual, **change})
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    result, count = run_counted(monkeypatch, classifier(), images, **{**usual, **change}, overwrite=True)
     assert count == 18
     assert any("measured anew" in note for note in result.notes)
 
 
-def test_another_classifier_begins_anew(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_classifier_is_refused_or_begins_anew(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usual: dict[str, Any] = {"protocols": ["ten"], "out": tmp_path / "out"}
     ew.evaluate(classifier(), images, **usual)
     other = classifier()
-    with torch.no_grad():
-        other.module[0].weight[0, 0, 0, 0] += 1e-6
-    assert run_counted(monkeypatch, other, images, **usual)[1] == 18
-    other.module[1] = torch.nn.Sigmoid()  # the same weights
-    assert run_counted(monkeypatch, other, images, **usual)[1] == 18
+    for change in ("weights", "code"):
+        if change == "weights":
+            with torch.no_grad():
+                other.module[0].weight[0, 0, 0, 0] += 1e-6
+        else:
+            other.module[1] = torch.nn.Sigmoid()  # the same weights
+        with pytest.raises(ew.InputError, match="another classifier; give out= another folder"):
+            ew.evaluate(other, images, **usual)
+        assert run_counted(monkeypatch, other, images, **usual, overwrite=True)[1] == 18
+
+
+def test_code_that_gives_nearly_the_same_scores_is_another_classifier(images: Path, tmp_path: Path) -> None:
+    """Slopes of 0.1 and of 0.1001 have the same weights, and scores a thousandth apart."""
+    usual: dict[str, Any] = {"protocols": ["ten"], "out": tmp_path / "out"}
+    one, other = classifier(), classifier()
+    one.module[1], other.module[1] = torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.1001)
+    ew.evaluate(one, images, **usual)
+    with pytest.raises(ew.InputError, match="another classifier"):
+        ew.evaluate(other, images, **usual)
+
+
+def test_other_images_do_not_go_into_the_same_folder(images: Path, tmp_path: Path) -> None:
+    ew.evaluate(classifier(), images, ["ten"], out=tmp_path / "out")
+    for file in list(images.rglob("*.png")):
+        file.rename(file.with_name(f"new-{file.name}"))
+    with pytest.raises(ew.InputError, match="18 images with another set of images"):
+        ew.evaluate(classifier(), images, ["ten"], out=tmp_path / "out")
+
+
+def test_a_run_that_goes_on_says_so(images: Path, tmp_path: Path) -> None:
+    first, again = (ew.evaluate(classifier(), images, ["ten"], out=tmp_path / "out") for _ in range(2))
+    assert not any("earlier run" in note for note in first.notes)
+    assert "18 of 18 images are as an earlier run measured them" in str(again)
+
+
+def test_the_page_says_what_was_evaluated(images: Path, tmp_path: Path) -> None:
+    """Model, images, device and settings that were not given; no column without anything in it."""
+    classifier().save(tmp_path / "wonder")
+    ew.evaluate(ew.load(tmp_path / "wonder"), images, ["ten"], out=tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text("utf-8")
+    for told in ("wonder", str(images), "cpu", "as they are", "the network&#x27;s", f"{date.today():%Y-%m-}"):
+        assert told in page
+    assert ">top-1<" in page
+    assert ">top-5<" not in page
+
+
+def test_values_as_they_are(tmp_path: Path) -> None:
+    """A recording in units of its own, channels last, as a file and from a shell."""
+    net = torch.nn.Sequential(torch.nn.Conv1d(2, 2, 8), torch.nn.Flatten())
+    clf = ew.Classifier(net, window=8, classes=["rest", "work"])
+    for name in clf.classes or ():
+        (tmp_path / "images" / name).mkdir(parents=True)
+        np.save(tmp_path / "images" / name / "1.npy", 1000 * np.random.default_rng(0).random((30, 2), np.float32))
+    with pytest.raises(ew.InputError, match=r"raw=True"):
+        ew.evaluate(clf, tmp_path / "images", ["exact"])
+    result = ew.evaluate(clf, tmp_path / "images", ["exact"], raw=True, reductions=["mean_score"])
+    values = torch.from_numpy(np.load(tmp_path / "images" / "rest" / "1.npy")).T
+    expected = ew.scan(clf, values, progress=False).image_scores("mean_score")
+    assert result.images[0].answers["exact, mean_score"].probability == pytest.approx(float(expected.max()), abs=1e-6)
+    compared = ew.compare(clf, tmp_path / "images" / "rest" / "1.npy", raw=True, progress=False)
+    assert compared.windows == 23
+    with pytest.raises(ew.InputError, match=r"has 30 channels .*channels last"):
+        ew.compare(clf, np.zeros((2, 30), np.float32), raw=True)
 
 
 def test_files_say_what_was_found(images: Path, tmp_path: Path) -> None:
@@ -289,6 +355,6 @@ def test_files_say_what_was_found(images: Path, tmp_path: Path) -> None:
     page = (out / "report.html").read_text("utf-8")
     assert "<b>odd" not in page
     assert "http" not in page  # nothing is fetched
-    assert f"{100 * result.rows[1].top1.value:.1f} %" in page
+    assert f"{100 * result.rows[1].top1.value:.1f}\u00a0%" in page
     assert page.count("<img") == min(60, sum(len({a.top[0] for a in i.answers.values()}) > 1 for i in result.images))
     json.dumps(result.as_dict())

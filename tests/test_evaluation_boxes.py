@@ -261,3 +261,36 @@ def test_boxes_are_of_pictures(tmp_path: Path) -> None:
     clf = ew.Classifier(nn.Sequential(nn.Conv1d(1, 2, 4), nn.Flatten()), 4)
     with pytest.raises(ew.InputError, match="1 spatial axes"):
         ew.evaluate(clf, tmp_path, boxes=tmp_path)
+
+
+def test_boxes_of_which_none_can_be_used(pictures: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes"
+    for name in "abc":
+        voc(boxes, name, ("spot", 21, 13, 24, 16), size=(320, 240))
+    with pytest.raises(ew.InputError, match=r"boxes: none of the boxes can be used, the first because: a\.npy: its"):
+        ew.evaluate(spot_classifier(), pictures, ["exact"], stride=1, boxes=boxes)
+
+
+def test_boxes_without_a_map_are_noted(pictures: Path, tmp_path: Path) -> None:
+    result = ew.evaluate(spot_classifier(), pictures, ["centre"], boxes=right_boxes(tmp_path / "boxes"))
+    assert result.localisation == ()
+    assert "boxes are not looked at: no protocol makes a map; add exact, fcn or crops to protocols=" in result.notes
+
+
+def test_what_is_left_out_is_counted_by_kind_and_reason(pictures: Path, tmp_path: Path) -> None:
+    boxes = right_boxes(tmp_path / "boxes")
+    voc(boxes, "a", ("spot", 9, 5, 12, 8), *[("spot", 40, 5, 44, 8)] * 4, ("spot", 25, 20, 36, 30))
+    (pictures / "d.npy").write_bytes(b"no array")
+    told = str(ew.evaluate(spot_classifier(), pictures, ["exact"], stride=1, boxes=boxes)).splitlines()
+    assert "3 images, 0 with a label" in told
+    at = told.index("4 boxes: left out, empty or outside the image")
+    assert told[at + 1].startswith("  a.npy: a box of spot is empty")
+    assert told[at + 4] == "  and 1 more"
+    assert told[at + 5] == "1 box: cut, for it reaches out of the image"
+    assert any(line.startswith("1 image left out: ") for line in told)
+
+
+def test_coco_says_what_it_lacks(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text('{"annotations": []}')
+    with pytest.raises(ew.InputError, match=r"is not COCO JSON \(there is no 'images' in it, or where it belongs\)"):
+        ew.evaluate(spot_classifier(), pictures, ["exact"], boxes=tmp_path / "bad.json")

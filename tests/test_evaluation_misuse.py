@@ -41,7 +41,8 @@ def test_unreadable_images_are_listed(images: Path, tmp_path: Path) -> None:
         assert [problem.what for problem in result.problems] == ["red/broken.png", "red/text.jpg"]
         assert "damaged or cut short" in result.problems[0].why
         assert "not an image" in result.problems[1].why
-        assert "2 left out:\n  red/broken.png: damaged" in str(result)
+        assert "1 image left out: " in str(result)
+        assert "\n  red/broken.png: damaged" in str(result)
     assert "red/broken.png: damaged" in refused(classifier(), images, ["centre"], strict=True)
 
 
@@ -99,12 +100,12 @@ def test_a_classifier_without_names(images: Path) -> None:
         ({"protocols": ["centre", "nine"]}, "protocols: 'nine' is none of centre, mirrored, five"),
         ({"protocols": []}, "protocols: there are none"),
         ({"reductions": ["median"]}, "reductions: 'median' is none of mean_probability"),
-        ({"scales": [1, -1]}, "scales: [1, -1] cannot be used"),
+        ({"scales": [1, -1]}, "scales: 1, -1 cannot be used; give factors above 0, such as 1 and 0.5"),
         ({"scales": []}, "scales: [] cannot be used"),
-        ({"overlaps": [1.5]}, "overlaps: [1.5] cannot be used"),
-        ({"resize": 0}, "resize: 0 is not a whole number from 1"),
+        ({"overlaps": [1.5]}, "overlaps: 1.5 cannot be used"),
+        ({"resize": 0}, "resize: 0 is no whole number of 1 or more; give one"),
         ({"small": "crop"}, "small: 'crop' is none of resize, pad, skip"),
-        ({"seed": -1}, "seed: -1 is not a whole number from 0"),
+        ({"seed": -1}, "seed: -1 is no whole number of 0 or more"),
         ({"stride": 0}, "stride"),
         ({"boxes": "nowhere"}, "nowhere: no such file"),
     ],
@@ -117,10 +118,9 @@ def test_a_stride_larger_than_the_image(images: Path) -> None:
     result = centre(images, protocols=["exact"], stride=19)
     assert len(result.images) == 3  # those of 20×26
     assert "stride" in result.problems[0].why
-    assert "is larger than the image of 17×15 pixels" in result.problems[0].why
+    assert "19×19 pixels are more than the image of 17×15 has" in result.problems[0].why
     told = refused(classifier(), images, ["exact"], stride=99)
-    assert "larger than the image" in told
-    assert "no other image can be used" in told
+    assert told.startswith("stride: no image is as large, the first: blue/blue0.png: 99×99 pixels are more than")
 
 
 def test_images_smaller_than_the_window(images: Path) -> None:
@@ -206,11 +206,16 @@ def test_the_command(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     ran = capsys.readouterr()
     record = json.loads(ran.out)
     assert [method["name"] for method in record["methods"]] == ["centre", "ten", "exact, max", "exact, max, 2 scales"]
-    assert record["problems"] == [{"what": "red/text.jpg", "why": "not an image that can be read"}]
+    assert record["problems"] == [{"what": "red/text.jpg", "why": "not an image that can be read", "kind": "image"}]
     assert record["files"] == [str(out / "results.csv"), str(out / "report.html")]
     assert all(Path(file).exists() for file in record["files"])
     assert "exact, max, 2 scales" in ran.err
 
+    assert main([*line, "--seed", "1"]) == 1
+    told = capsys.readouterr().err
+    assert "holds an evaluation of 10 images with other reductions (max, and now mean_probability,mean_score," in told
+    assert "give --out another folder, or --overwrite to lose that one" in told
+    line.append("--overwrite")
     assert main([*line, "--strict"]) == 1
     assert capsys.readouterr().err.startswith("everywindow: red/text.jpg: not an image that can be read; ")
     (tmp_path / "names.txt").write_text("red\ngreen\nazure\n")
@@ -219,7 +224,26 @@ def test_the_command(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "1 of 3 are none of the classifier's: blue" in told
     assert "--classes" in told
     assert main([*line, "--classes", "red,green,blue"]) == 0
-    assert main(["evaluate", str(images), "--model", bundle, "--protocols", "nine"]) == 1
+    assert main(["evaluate", str(images), "--model", bundle, "--protocols", "nine"]) == 2
     assert "everywindow: --protocols: 'nine' is none of" in capsys.readouterr().err
     assert main(["evaluate", str(images), "--model", bundle, "--out", f"{bundle}/out"]) == 1
     assert main(["evaluate", str(images), "--model", bundle, "--scales", "one"]) == 2
+
+
+@pytest.mark.parametrize("given", [[1, 2], 3, None])
+def test_what_is_no_path(given: Any) -> None:
+    with pytest.raises(ew.InputError, match=r"images: a (list|int|NoneType) is no path; give a folder"):
+        ew.evaluate(classifier(), given)
+
+
+def test_a_csv_of_other_columns_is_named_once(images: Path, tmp_path: Path) -> None:
+    file = tmp_path / "l3.csv"
+    file.write_text("file;klass\nimages/red/red0.png;red\n")
+    told = refused(classifier(), file)
+    assert told.endswith(
+        "l3.csv: its first line, 'file;klass', has no comma but semicolons; separate the columns path,label by commas"
+    )
+    file.write_text("file,klass\nimages/red/red9.png,red\n")
+    told = refused(classifier(), file)
+    assert told.count("l3.csv") == 1
+    assert "no image in it can be used, the first because: file: a label without an image" in told

@@ -216,3 +216,25 @@ def test_in_a_browser(told: ew.Explanation, tmp_path: Path, width: int) -> None:
     with Image.open(shot) as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
     assert {(255, 255, 255), (46, 125, 91), (79, 131, 173)} <= colours  # paper, the verdict's green, a convolution
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_the_usual_image_of_volumes_and_recordings_is_twice_the_window(axes: int) -> None:
+    kind = {1: nn.Conv1d, 3: nn.Conv3d}[axes]
+    net = nn.Sequential(kind(1, 2, 3), nn.Flatten(), nn.Linear(2 * 6**axes, 2))
+    told = ew.explain(ew.Classifier(net, window=(8,) * axes, channels=1))
+    assert told.cost.image_size == (16,) * axes
+
+
+def test_modes_are_read_on_a_narrow_screen_beside_their_names() -> None:
+    """Nothing of the table of modes is cut: each value stands beside the name of its column."""
+    page = ew.explain(ew.Classifier(lenet(), 16), image_size=20).html()
+    (table,) = re.findall(r"<table class=cards>.*?</table>", page)
+    assert 'data-name="memory"' in table
+    assert table.count("<td") == 5 * 3
+
+
+def test_what_blocks_stand_for_is_said() -> None:
+    page = ew.explain(ew.Classifier(lenet(), 16), image_size=20).html()
+    assert "not to scale, but by square roots" in page.replace("\n", " ")
+    assert "<span>3×16×16</span>" in page

@@ -122,6 +122,11 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     ("name", "match"),
     [
         ("torchvision:vgg61", "torchvision:vgg16"),
+        ("torchvision:mobile", "did you mean torchvision:mobilenet_v"),
+        (
+            "torchvision:qqqq",
+            r"no such network; torchvision\.models\.list_models\(\) gives their names, such as alexnet",
+        ),
         ("timm:resnt50", "timm:resnet50"),
         ("resnet18", "torchvision:resnet18"),
         ("torchvison:vgg16", "torchvision:vgg16"),

@@ -31,15 +31,15 @@ NAMES = {
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
-    "Classifier": "module window channels mean std classes activation architecture spacing_um_px constants",
+    "Classifier": "module window channels mean std classes activation architecture spacing_um_px constants name",
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
     "stream": "classifier image out window stride mode pad scale level spacing roi raw mask tile output device dtype "
     "memory progress resume overwrite fail_fast reopen",
-    "compare": f"classifier image window stride modes {COMMON} samples seed strict on_image",
-    "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small out "
-    "strict seed output device dtype memory progress",
+    "compare": f"classifier image window stride modes {COMMON} samples seed strict raw on_image",
+    "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small raw "
+    "out overwrite strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "export": "result to klass threshold most coordinates probabilities",
@@ -48,7 +48,7 @@ PARAMETERS = {
 }
 
 ATTRIBUTES = {
-    "Classifier": "save",
+    "Classifier": "save title",
     "ScoreMap": "probabilities image_scores strongest peaks boxes plot save load",
     "Pyramid": "strongest image_scores peaks boxes save load",
     "Explanation": "html save as_dict",

@@ -29,10 +29,20 @@ from everywindow.engines import (
     mode_costs,
     prepare,
     priced_layers,
+    priced_windows,
     structure,
+    usual_size,
 )
 from everywindow.errors import InputError
-from everywindow.evaluation import REDUCTIONS, Evaluation, Request, checked_settings, evaluated
+from everywindow.evaluation import (
+    REDUCTIONS,
+    Evaluation,
+    Request,
+    as_path,
+    checked_settings,
+    evaluated,
+    told_of,
+)
 from everywindow.exporting import MOST, Coordinates, Exported, Wanted, exported
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
@@ -44,9 +54,6 @@ from everywindow.run import stream as streamed
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
-
-USUAL_SIZE = 384
-"""Pixels per axis of the image whose cost is told where nobody says how large images are."""
 
 
 def convolutionalize(
@@ -266,6 +273,7 @@ def compare(
     samples: int | None = None,
     seed: int = 0,
     strict: bool = False,
+    raw: bool = False,
     on_image: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Several modes on an image or more: how far each is from the crops, and what it takes.
@@ -282,6 +290,7 @@ def compare(
             them.
         seed: of the random choice; the same windows for the same number.
         strict: of several images, one that cannot be used is an error.
+        raw: take the values of files and arrays as they are, channels last, and do not scale them to 0 to 1.
         on_image: of several images, called with the comparison of each as it is done. It has the maps, of which
             only those of the image that is farthest off are kept.
 
@@ -297,7 +306,7 @@ def compare(
     """
     known, chosen = as_classifier(classifier, window), wanted_modes(modes)
     images = listed(image)
-    read = None if images else read_for(known, image, pad, scale)
+    read = None if images else read_for(known, image, pad, scale, raw)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     asked = Asked(
         known=known,
@@ -307,6 +316,7 @@ def compare(
         strictly=modes is not None,
         pad=pad,
         scale=scale,
+        raw=raw,
         output=output,
         memory=memory,
         progress=progress,
@@ -374,7 +384,9 @@ def evaluate(
     classes: Sequence[str] | None = None,
     resize: int | None = None,
     small: str = "resize",
+    raw: bool = False,
     out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     strict: bool = False,
     seed: int = 0,
     output: Output = None,
@@ -400,7 +412,11 @@ def evaluate(
         resize: pixels to bring the shorter side to first, as many networks were trained.
         small: an image smaller than the window is resized until it covers it (``"resize"``), padded (``"pad"``) or left
             out (``"skip"``).
-        out: folder for ``results.csv``, ``report.html``, and what is measured, so that a run that was stopped goes on.
+        raw: take the values of the images as they are, and do not scale them to 0 to 1.
+        out: folder for ``results.csv`` (with boxes also ``boxes.csv``), ``report.html``, and what is measured, so that
+            a run that was stopped goes on.
+        overwrite: whether an evaluation with other settings, another classifier or other images that is in ``out`` may
+            be lost; else that is an error.
         strict: whether images, labels and boxes that cannot be used are an error; else they are listed and left out.
         seed: of the bootstrap.
         output, device, dtype, memory, progress: as for :func:`scan`.
@@ -428,7 +444,18 @@ def evaluate(
     settings = checked_settings(protocols, reductions, scales, steps, resize, small, overlaps, seed)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     facts = {"output": output, "device": str(prepared.device), "dtype": str(prepared.dtype)}
-    request = Request(os.fspath(images), _path(boxes), _path(out), strict, progress, facts)
+    own = steps or default_stride(prepared, known.window)
+    request = Request(
+        source=as_path("images", images),
+        boxes=None if boxes is None else as_path("boxes", boxes),
+        out=None if out is None else as_path("out", out),
+        strict=strict,
+        progress=progress,
+        facts=facts,
+        overwrite=overwrite,
+        raw=raw,
+        told=told_of(known, images, boxes, own) | facts,
+    )
 
     def scanned(read: Image, mode: str, steps: tuple[int, ...] | None) -> ScoreMap:
         return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=False)
@@ -470,8 +497,9 @@ def cost(
     known = as_classifier(classifier, window)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     axes = len(known.window)
-    steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
-    grid = WindowGrid(per_axis("image_size", _listed(image_size), axes), known.window, steps)
+    steps = None if stride is None else per_axis("stride", _listed(stride), axes)
+    size = per_axis("image_size", _listed(image_size), axes)
+    grid = priced_windows(size, known.window, steps, default_stride(prepared, known.window))
     rows = priced_layers(prepared, grid)
     modes = mode_costs(prepared, grid, limit=memory_limit(memory, prepared.device), predict=predict)
     return Cost(
@@ -494,7 +522,8 @@ def explain(
 
     Args:
         classifier, window, stride: as in :func:`scan`.
-        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more.
+        image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more
+            (of volumes and recordings always twice the window).
 
     Returns:
         An ``Explanation``: ``.save("report.html")`` writes one file that needs no other; a notebook shows it. A network
@@ -510,11 +539,11 @@ def explain(
     Turned(layer='2', before='Linear(64, 2)', after='Conv2d(4, 2, kernel_size=(4, 4), stride=(4, 4))')
     """
     known = as_classifier(classifier, window)
-    size = tuple(max(USUAL_SIZE, 2 * length) for length in known.window) if image_size is None else image_size
+    size = usual_size(known.window) if image_size is None else image_size
     price = cost(known, size, stride=stride)
     prepared = prepare(known.module, known.window, known.channels)
     return Explanation(
-        name=known.architecture or type(original(known.module)).__name__,
+        name=known.title,
         channels=known.channels,
         classes=known.classes,
         structure=structure(prepared, WindowGrid(price.image_size, price.window, price.stride)),
@@ -525,10 +554,6 @@ def explain(
 def _listed(sizes: Any) -> Any:
     # Text is a sequence too, but of no sizes; it is refused as a whole.
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
-
-
-def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
 
 
 def _spans(roi: Sequence[tuple[float, float]] | None) -> list[list[float]] | None:

@@ -43,6 +43,7 @@ FIGURE = "comparison.png"
     help="Send N random windows through the original network, and not all: for large images.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the choice of these windows.")
+@click.option("--raw", is_flag=True, help="Take values as they are, and not scaled to 0 to 1; channels last.")
 @click.option("--strict", is_flag=True, help="Stop at the first of several images that cannot be used.")
 @click.option("--class", "klass", metavar="NAME", help="Class to draw.  [default: as for scan]")
 @click.option(

@@ -52,6 +52,7 @@ class Words(click.ParamType[Any]):
     show_default=True,
     help="What to do with images smaller than the window.",
 )
+@click.option("--raw", is_flag=True, help="Take values as they are, and not scaled to 0 to 1; channels last.")
 @click.option("--boxes", metavar="PATH", help="Folder of VOC XML files or COCO JSON file: see where the maps point.")
 @click.option(
     "--overlaps",
@@ -61,6 +62,9 @@ class Words(click.ParamType[Any]):
     help="Where a box counts as found.",
 )
 @classes_option
+@click.option(
+    "--overwrite", is_flag=True, help="Write over what --out has of other settings, another model or other images."
+)
 @click.option("--strict", is_flag=True, help="Stop at the first image, label or box that cannot be used.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--output", metavar="NAME", help="Which output of a network with several.")
@@ -68,7 +72,9 @@ class Words(click.ParamType[Any]):
 @click.option("--dtype", metavar="NAME", help="Such as float32 or float64.  [default: the network's]")
 @click.option("--memory", metavar="SIZE", help="Bound for what is held at a time, such as 2GiB.")
 @click.option(
-    "--out", metavar="DIR", help="Folder for results.csv and report.html; a run that was stopped goes on there."
+    "--out",
+    metavar="DIR",
+    help="Folder for results.csv, boxes.csv and report.html; a run that was stopped goes on there.",
 )
 @json_option
 def evaluate(

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import Console, Sizes, json_option, load_model, loading
+from everywindow.errors import InputError
+
+PAGES = (".html", ".htm")
 
 
 @click.command()
 @click.argument("model")
 @loading
-@click.option("--image-size", type=Sizes(), help="Size of your images in pixels.  [default: 384 or twice the window]")
+@click.option(
+    "--image-size",
+    type=Sizes(),
+    help="Size of your images in pixels.  [default: 384 or twice the "
+    "window; of volumes and recordings twice the window]",
+)
 @click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
 @click.option("--out", required=True, metavar="FILE", help="Where to write the page, such as report.html.")
 @json_option
@@ -31,6 +40,8 @@ def explain(
     from everywindow import api
 
     keep_inputs([out], model, (weights,))
+    if Path(out).suffix.lower() not in PAGES:
+        raise InputError(out, f"{Path(out).suffix or 'a folder'} is not a kind of page", "end the name in .html")
     told = api.explain(load_model(model, weights, window, trust), image_size, stride)
     told.save(out)
     console.say(repr(told))

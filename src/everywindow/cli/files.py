@@ -124,6 +124,7 @@ def _model_record(classifier: Classifier) -> dict[str, Any]:
     from everywindow.graph import original
 
     record = {
+        "name": classifier.title,
         "architecture": classifier.architecture or type(original(classifier.module)).__name__,
         "window": list(classifier.window),
         "channels": classifier.channels,

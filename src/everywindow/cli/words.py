@@ -8,9 +8,28 @@ from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
     *("boxes", "classes", "depth", "device", "dtype", "image_size", "memory", "mode", "out", "output", "overlaps"),
-    *("pad", "predict", "protocols", "reductions", "resize", "samples", "scale", "scales", "seed", "small", "strict"),
+    *(
+        "modes",
+        "overwrite",
+        "pad",
+        "predict",
+        "protocols",
+        "raw",
+        "reductions",
+        "resize",
+        "samples",
+        "scale",
+        "scales",
+        "seed",
+        "small",
+        "strict",
+    ),
     *("stride", "trust", "weights", "window"),
 )
+CALLED = {"threshold": "boxes"}
+"""Arguments whose options have other names."""
+
+_BOTH = re.compile(r"\w+=True \((--[\w-]+)\)")
 _GIVEN = re.compile(rf"(?<![^\s(])({'|'.join(ARGUMENTS)})=(?!\.\.\.)([^\s,;)]*)")
 
 
@@ -20,14 +39,18 @@ def as_options(text: str) -> str:
     >>> as_options("enlarge it with scale=, or give trust=True (--trust), or mode='crops'")
     'enlarge it with --scale, or give --trust, or --mode crops'
     """
-    return _GIVEN.sub(_option, text.replace("trust=True (--trust)", "--trust"))
+    return _GIVEN.sub(_option, _BOTH.sub(r"\1", text))
 
 
 def error_text(error: EverywindowError) -> str:
     """An error's line. Names of files and layers in it stay as they are."""
-    is_option = isinstance(error, InputError) and error.what in ARGUMENTS
-    what = _dashed(error.what) if is_option else error.what
+    what = _dashed(CALLED.get(error.what, error.what)) if is_option(error) else error.what
     return f"{what}: {as_options(error.why)}; {as_options(error.remedy)}"
+
+
+def is_option(error: EverywindowError) -> bool:
+    """Whether the value of an option is at fault."""
+    return isinstance(error, InputError) and (error.what in ARGUMENTS or error.what in CALLED)
 
 
 def _option(found: re.Match[str]) -> str:

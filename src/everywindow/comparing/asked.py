@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from everywindow.engines import Prepared, check_mode
 from everywindow.errors import InputError
-from everywindow.geometry import times
+from everywindow.geometry import check_step
 from everywindow.graph import Output
 from everywindow.models import Classifier
 
@@ -23,7 +23,7 @@ class Asked:
         stride: pixels between windows per axis; None for the network's.
         modes: in the order in which they run, the reference first.
         strictly: a mode that cannot run is an error; else it is left out.
-        pad, scale: as the image is read.
+        pad, scale, raw: as the image is read.
         output, memory, progress: as for a scan.
         samples: windows that go through the original network; None for all.
         seed: of the random choice of those.
@@ -36,6 +36,7 @@ class Asked:
     strictly: bool
     pad: int | Sequence[int] | None = None
     scale: float | None = None
+    raw: bool = False
     output: Output = None
     memory: int | str | None = None
     progress: bool | None = None
@@ -50,12 +51,7 @@ class Asked:
 
     def check_stride(self, image_size: tuple[int, ...]) -> None:
         """Raise InputError where a stride that was asked for is larger than the image."""
-        if self.stride is not None and any(s > size for s, size in zip(self.stride, image_size, strict=True)):
-            raise InputError(
-                "stride",
-                f"{times(self.stride)} pixels are more than the image of {times(image_size)} has",
-                "give a smaller one: with it there is one window on an axis, and nothing to compare",
-            )
+        check_step(self.stride, image_size, "with it there is one window on an axis, and nothing to compare")
 
 
 def wanted_modes(modes: Sequence[str] | None) -> tuple[str, ...]:

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from everywindow.engines import Prepared, Run, run
 from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid
 from everywindow.graph import Output, chosen, final_activation
-from everywindow.io import Image, read_image
+from everywindow.io import Image, check_finite, read_file, read_image
 from everywindow.models import Classifier, warn_if_unknown
 from everywindow.report import ScoreMap
 
 
-def read_for(known: Classifier, image: Any, pad: int | Sequence[int] | None, scale: float | None) -> Image:
-    """An image as a classifier takes it.
+def read_for(
+    known: Classifier,
+    image: Any,
+    pad: int | Sequence[int] | None = None,
+    scale: float | None = None,
+    raw: bool = False,
+) -> Image:
+    """An image as a classifier takes it; ``raw``: values of a file or an array as they are, not scaled to 0 to 1.
 
     Raises:
         InputError: it cannot be used.
     """
+    if raw and not isinstance(image, Tensor):
+        return replace(read_for(known, _as_it_is(known, image), pad, scale), path=_path(image))
     return read_image(
         image,
         channels=known.channels,
@@ -31,6 +43,29 @@ def read_for(known: Classifier, image: Any, pad: int | Sequence[int] | None, sca
         scale=scale,
         pad=pad,
     )
+
+
+def _path(image: Any) -> str | None:
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
+
+
+def _as_it_is(known: Classifier, image: Any) -> Tensor:
+    """Values ``[*size]`` or ``[*size, C]`` as ``[C, *size]``, normalised by the classifier's mean and std alone."""
+    path, axes = _path(image), len(known.window)
+    array = np.asarray(image if path is None else read_file(path, known.channels, axes))
+    if array.ndim not in (axes, axes + 1) or array.dtype.kind not in "biuf":
+        why = f"an array of {array.dtype} of shape {array.shape} is not {axes} axes of numbers, or {axes} and channels"
+        raise InputError(path or "image", why, "give one image, channels last")
+    values = torch.from_numpy(array.astype(np.float32))
+    channels = values[None] if array.ndim == axes else values.movedim(-1, 0)
+    if channels.shape[0] != known.channels:
+        why = f"has {channels.shape[0]} channels (shape {array.shape}), the classifier takes {known.channels}"
+        raise InputError(path or "image", why, "give an image with so many, channels last")
+    check_finite(channels, path or "image")
+    each = (-1, *[1] * axes)
+    if known.mean is not None and known.std is not None:
+        channels = (channels - torch.tensor(known.mean).reshape(each)) / torch.tensor(known.std).reshape(each)
+    return channels.contiguous()
 
 
 def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run, output: Output) -> ScoreMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from everywindow.comparing.asked import REFERENCE, Asked
 from everywindow.comparing.differences import differences, spread_of
 from everywindow.comparing.maps import activation_of, checked_classes, score_map, warn_of_pixels
-from everywindow.comparing.sampling import chosen_windows, run_sampled, starts_of
+from everywindow.comparing.sampling import chosen_windows, run_sampled, settled, starts_of
 from everywindow.engines import Run, predicted_seconds, run, windows_of
 from everywindow.errors import ConversionError
 from everywindow.geometry import WindowGrid
@@ -57,12 +58,14 @@ def compare_one(asked: Asked, read: Image, name: str | None = None) -> Compariso
     grid = grid_for(asked, read)
     warn_of_pixels(asked.known, read, asked.stride)
     indices = chosen_windows(grid, asked.samples, asked.seed)
-    crops = _scanned(asked, read, REFERENCE) if indices is None else run_sampled(asked, read.pixels, grid, indices)
+    crops, timed = (
+        (_scanned(asked, read, REFERENCE), True) if indices is None else run_sampled(asked, read.pixels, grid, indices)
+    )
     checked_classes(asked.known, asked.prepared, crops.scores, asked.output)
     by = activation_of(asked.known, asked.prepared, crops.scores, asked.output)
     reference = _Reference(crops.scores.flatten(1), indices, by)
-    others, left_out = _others(asked, read)
-    rows = [_reference_row(asked, crops, indices is not None)]
+    others, left_out = _others(asked, read, warm=indices is not None)
+    rows = [_reference_row(asked, crops, indices is not None, timed)]
     rows += [_row(asked, read, finished, reference) for finished in others]
     mapped = others if indices is not None else [crops, *others]
     return Comparison(
@@ -76,13 +79,14 @@ def compare_one(asked: Asked, read: Image, name: str | None = None) -> Compariso
     )
 
 
-def _others(asked: Asked, read: Image) -> tuple[list[Run], tuple[LeftOut, ...]]:
-    """The other modes, and those that cannot run."""
+def _others(asked: Asked, read: Image, warm: bool) -> tuple[list[Run], tuple[LeftOut, ...]]:
+    """The other modes, and those that cannot run; ``warm``: timed as the crops of a sample are."""
     runs: list[Run] = []
     left_out: list[LeftOut] = []
     for mode in asked.modes[1:]:
         try:
-            runs.append(_scanned(asked, read, mode))
+            again = partial(_scanned, asked, read, mode)
+            runs.append(settled(again(), again) if warm else again())
         except ConversionError as error:
             if asked.strictly:
                 raise
@@ -103,10 +107,10 @@ def _scanned(asked: Asked, read: Image, mode: str) -> Run:
     )
 
 
-def _reference_row(asked: Asked, crops: Run, extrapolated: bool) -> ModeRun:
+def _reference_row(asked: Asked, crops: Run, extrapolated: bool, timed: bool) -> ModeRun:
     return ModeRun(
         mode=REFERENCE,
-        seconds=crops.seconds,
+        seconds=crops.seconds if timed else None,
         macs=crops.plan.macs or 0,
         verdict=crops.verdict,
         predicted_seconds=_predicted(asked, crops),

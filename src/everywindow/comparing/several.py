@@ -74,7 +74,7 @@ def compare_several(
 def _read(asked: Asked, image: Any, name: str, skipped: list[Skipped], strict: bool) -> Image | None:
     """An image that has windows; else None, and why in ``skipped``."""
     try:
-        read = read_for(asked.known, image, asked.pad, asked.scale)
+        read = read_for(asked.known, image, asked.pad, asked.scale, asked.raw)
         grid_for(asked, read)
     except InputError as error:
         if error.what in ARGUMENTS:
@@ -87,7 +87,8 @@ def _read(asked: Asked, image: Any, name: str, skipped: list[Skipped], strict: b
 
 
 def _why(error: InputError, name: str) -> str:
-    return error.why if error.what in (name, "image") else f"{error.what}: {error.why}"
+    why = error.why if error.what in (name, "image") else f"{error.what}: {error.why}"
+    return f"{why}; {error.remedy}" if "raw=" in error.remedy else why
 
 
 def _without(asked: Asked, found: Comparison) -> Asked:

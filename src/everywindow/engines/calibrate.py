@@ -18,6 +18,11 @@ SIZES = (1, 2, 3, 4, 8, 16, 32)
 CHANNELS = (4, 16, 64, 256)
 """Channels that they are timed with."""
 
+OTHER_AXES = {1: ((1, 2, 4, 8, 16, 64, 256), (4, 16, 64, 256)), 3: ((1, 2, 4, 8, 16), (4, 16, 64))}
+"""The same of recordings and volumes, by the number of axes. Their convolutions and poolings are other routines."""
+
+FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
+
 Table = dict[str, dict[str, float]]
 """Mult-adds per second by channels and side of the pieces."""
 
@@ -26,9 +31,11 @@ Figures = dict[str, Any]
 
 
 @torch.inference_mode()
-def calibrated(device: torch.device, dtype: torch.dtype) -> Figures:
-    """All figures of a device: about a second on a processor."""
-    timings = _Timings(device, dtype)
+def calibrated(device: torch.device, dtype: torch.dtype, axes: int = 2) -> Figures:
+    """All figures of a device for networks of so many spatial axes: about a second on a processor."""
+    timings = _Timings(device, dtype, axes)
+    if axes in OTHER_AXES:
+        return _of_other_axes(timings)
     sides = {str(side): side for side in SIZES}
     plain = {str(c): {name: timings.conv(c, side, 1) for name, side in sides.items()} for c in CHANNELS}
     wide = [c for c in CHANNELS if worthwhile(c, c, (3, 3))]
@@ -37,18 +44,27 @@ def calibrated(device: torch.device, dtype: torch.dtype) -> Figures:
         "conv": plain,
         "filtered": plain | filtered,
         "depthwise": {"1": {name: timings.conv(64, side, 64) for name, side in sides.items() if side > 1}},
-        "product": {str(c): {"1": timings.product(c)} for c in (*CHANNELS, 1024)},
-        "moved": timings.moved(2**16),
-        "near": timings.moved(2**12),
-        "gathered": timings.gathered(),
-        "calls": timings.calls(),
+        **timings.rest(),
+    }
+
+
+def _of_other_axes(timings: _Timings) -> Figures:
+    lengths, channels = OTHER_AXES[timings.axes]
+    sides = {str(side): side for side in lengths}
+    plain = {str(c): {name: timings.conv(c, side, 1) for name, side in sides.items()} for c in channels}
+    return {
+        "conv": plain,
+        "filtered": plain,
+        "depthwise": {"1": {name: timings.conv(64, side, 64) for name, side in sides.items() if side > 1}},
+        "pooled": timings.pooled(),
+        **timings.rest(),
     }
 
 
 @torch.inference_mode()
-def probed(device: torch.device, dtype: torch.dtype) -> Figures:
+def probed(device: torch.device, dtype: torch.dtype, axes: int = 2) -> Figures:
     """A few of the figures, one for each kind of call: some hundredths of a second."""
-    timings = _Timings(device, dtype)
+    timings = _Timings(device, dtype, axes if axes in OTHER_AXES else 2)
     return {
         "conv": {"64": {"8": timings.conv(64, 8, 1)}},
         "product": {"256": {"1": timings.product(256)}},
@@ -64,16 +80,38 @@ class _Timings:
 
     device: torch.device
     dtype: torch.dtype
+    axes: int = 2
+
+    def rest(self) -> Figures:
+        """What does not depend on the number of axes."""
+        return {
+            "product": {str(c): {"1": self.product(c)} for c in (*CHANNELS, 1024)},
+            "moved": self.moved(2**16),
+            "near": self.moved(2**12),
+            "gathered": self.gathered(),
+            "calls": self.calls(),
+        }
 
     def conv(self, channels: int, side: int, groups: int, fastest: bool = False) -> float:
-        """Mult-adds per second of a 3×3 convolution on pieces; ``fastest``: by the routine that shared values have."""
-        kernel = self._random(channels, channels // groups, 3, 3).contiguous(memory_format=torch.channels_last)
-        each = kernel.numel() * side * side
-        count = max(1, min(int(2e8 / each), int(4e6 / (channels * (side + 2) ** 2))))
-        x = self._random(count, channels, side + 2, side + 2).contiguous(memory_format=torch.channels_last)
+        """Mult-adds per second of a convolution of 3 along each axis on pieces; ``fastest``: by the routine that shared
+        values have."""
+        axes, laid = self.axes, FORMATS.get(self.axes, torch.contiguous_format)
+        kernel = self._random(channels, channels // groups, *[3] * axes).contiguous(memory_format=laid)
+        each: int = kernel.numel() * side**axes
+        count = max(1, min(int(2e8 / each), int(4e6 / (channels * (side + 2) ** axes))))
+        x = self._random(count, channels, *[side + 2] * axes).contiguous(memory_format=laid)
         if fastest and saves(x, kernel, (1, 1), (1, 1), groups):
             return each * count / self._seconds(lambda: convolution(x, kernel, None, (1, 1)))
-        return each * count / self._seconds(lambda: F.conv2d(x, kernel, groups=groups))
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+        return each * count / self._seconds(lambda: convolve(x, kernel, groups=groups))
+
+    def pooled(self) -> float:
+        """Values read or written per second by a max pooling."""
+        laid = FORMATS.get(self.axes, torch.contiguous_format)
+        values = self._random(16, 8, *[16] * self.axes).contiguous(memory_format=laid)
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.axes - 1]
+        touched: float = (1 + 2**-self.axes) * values.numel()
+        return touched / self._seconds(lambda: pool(values, 2))
 
     def product(self, channels: int) -> float:
         """Mult-adds per second of a matrix product."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isinf
 
 from everywindow.convert import INSTEAD, FullyConvolutional, conversion_of, converted
 from everywindow.costing import fcn_macs
@@ -79,6 +80,8 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
         margin = 1.0 if {"fcn", "exact"} <= known.keys() else ONE_PASS
         if one_pass <= min(crops, margin * exact):
             return Choice("fcn", "one pass is proved to equal the crops", fcn, forecast=predicted)
+    if isinf(exact):
+        return Choice("crops", "windows one by one: the memory is too small to share anything", forecast=predicted)
     if exact > WORTH * crops:
         why = f"windows one by one: sharing would gain too little ({crops / exact:.2f} times)"
         return Choice("crops", why, forecast=predicted)

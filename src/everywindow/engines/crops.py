@@ -220,11 +220,15 @@ def _alike(scores: Tensor, others: Tensor) -> bool:
 def _tuner(owner: nn.Module | Network, pixels: Tensor, grid: WindowGrid, largest: int) -> Tuner:
     # What is not proved runs as it was written: code may read the memory's order.
     formats = memory_formats(len(grid.window)) if largest > 1 else ("contiguous",)
-    elements = pixels.shape[0] * prod(grid.window)
-    start = min(START, largest, max(1, START_ELEMENTS // elements))
+    start = min(largest, first_batch(pixels.shape[0] * prod(grid.window)))
     fresh = Tuner(formats, start=start, largest=LARGEST if largest > 1 else 1, grows=largest > 1)
     key = ("crops", grid.window, pixels.dtype, str(pixels.device), torch.get_num_threads(), fresh.start)
     return tuner_for(owner, key, fresh)
+
+
+def first_batch(elements: int) -> int:
+    """Windows of so many values that the search for the best batch starts from."""
+    return min(START, max(1, START_ELEMENTS // elements))
 
 
 def _within(setting: Setting, largest: int) -> Setting:

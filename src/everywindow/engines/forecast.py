@@ -69,7 +69,7 @@ def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: to
     cut = None if everything is None else (everything.batch, tuple(sorted(_sizes(everything).items())))
     key = (grid, device, dtype, torch.get_num_threads(), at_a_time, cut)
     if key not in kept:
-        rates = rates_for(device, dtype, torch.get_num_threads())
+        rates = rates_for(device, dtype, torch.get_num_threads(), len(grid.window))
         one_by_one = list(calls(network))
         computing = grid.total * sum(_one(call, rates) for call in one_by_one)
         crops = computing + _handling(grid.total, at_a_time, len(one_by_one), rates)

@@ -17,13 +17,28 @@ from everywindow.engines.exact import plan_batches
 from everywindow.engines.fcn import plan_tiles
 from everywindow.engines.forecast import Forecast, forecast
 from everywindow.engines.layers import layer_plans
-from everywindow.engines.memory import SCRATCH
+from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.engines.rates import rates_known
 from everywindow.errors import InputError
-from everywindow.geometry import WindowGrid
+from everywindow.geometry import WindowGrid, check_step, times
 from everywindow.graph import Network
 from everywindow.sharing import Program, exact_macs, program_for, program_macs, rest_calls, shared_work
+
+USUAL_SIZE = 384
+"""Pixels per axis of the picture whose cost is told where nobody says how large images are."""
+
+
+def usual_size(window: tuple[int, ...]) -> tuple[int, ...]:
+    """Size of the image whose cost is told where nobody says how large images are.
+
+    Of volumes and recordings the window alone says what is usual.
+
+    >>> usual_size((224, 224)), usual_size((16, 16, 8))
+    ((448, 448), (32, 32, 16))
+    """
+    least = USUAL_SIZE if len(window) == 2 else 0
+    return tuple(max(least, 2 * length) for length in window)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,21 @@ class ModeCost:
     reason: str = ""
 
 
+def priced_windows(
+    image_size: tuple[int, ...], window: tuple[int, ...], stride: tuple[int, ...] | None, own: tuple[int, ...]
+) -> WindowGrid:
+    """The windows of an image that is only thought of; ``own`` is the stride where none was asked for.
+
+    Raises:
+        InputError: the image is smaller than the window, or than the stride.
+    """
+    if any(size < least for size, least in zip(image_size, window, strict=True)):
+        why = f"{times(image_size)} pixels are smaller than the window of {times(window)}"
+        raise InputError("image_size", why, "give a larger one")
+    check_step(stride, image_size)
+    return WindowGrid(image_size, window, stride or own)
+
+
 def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: bool | None = None) -> dict[str, ModeCost]:
     """The cost of each mode that the network has, ``crops`` first.
 
@@ -60,8 +90,12 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
         limit: bytes that values may take.
         predict: whether to predict seconds. This takes the device's rates, which are measured once (some seconds of
             work); by default seconds are predicted where they have been.
+
+    Raises:
+        InputError: the limit is too small for a window by itself, as a scan would say.
     """
     network = network_of(prepared)
+    largest_batch(limit, window_peak_bytes(network), f"a window of {times(grid.window)}")
     predicted = _forecast(prepared, network, grid, limit, predict)
     found = {"crops": _crops(network, prepared, grid, limit, predicted)}
     fcn = conversion_of(network, grid.stride)
@@ -101,7 +135,7 @@ def _forecast(
 ) -> Forecast | None:
     if unproved(prepared) is not None or predict is False:
         return None
-    if predict is None and not rates_known(prepared.device, prepared.dtype, torch.get_num_threads()):
+    if predict is None and not rates_known(prepared.device, prepared.dtype, torch.get_num_threads(), len(grid.window)):
         return None
     return forecast(network, grid, prepared.device, prepared.dtype, limit)
 
@@ -112,8 +146,7 @@ def _crops(network: Network, prepared: Prepared, grid: WindowGrid, limit: int, p
     peak = int(batch * each * SCRATCH)
     macs = crops_macs(network, grid)
     seconds = predicted.crops if predicted is not None else None
-    fits = peak <= limit
-    return ModeCost("crops", macs, macs if fits else None, seconds, peak if fits else None, "crops", "asked for")
+    return ModeCost("crops", macs, macs, seconds, peak, "crops", "asked for")
 
 
 def _fcn(

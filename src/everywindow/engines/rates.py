@@ -40,6 +40,7 @@ class Rates:
         near: the same on values that stay near the processor, as those of a batch of windows do.
         gathered: values gathered per second.
         calls: calls per second that do next to nothing.
+        pooled: values read or written per second by poolings, where these are slower than other calls.
     """
 
     conv: Table
@@ -50,6 +51,7 @@ class Rates:
     near: float
     gathered: float
     calls: float
+    pooled: float | None = None
 
     @property
     def call(self) -> float:
@@ -60,7 +62,9 @@ class Rates:
         """How long a call takes, predicted."""
         seconds = self.call + work.gathered / self.gathered
         moving = work.elements / (self.near if work.near else self.moved)
-        if work.kind == "copy":
+        if work.kind == "pool" and self.pooled is not None:
+            return seconds + work.elements / self.pooled
+        if work.kind in ("copy", "pool"):
             return seconds + moving
         table: Table = getattr(self, work.kind)
         return seconds + max(work.macs / _looked_up(table, work.channels, work.size), moving / 2)
@@ -88,32 +92,33 @@ _MEASURING = threading.Lock()
 
 
 @cache
-def rates_for(device: torch.device, dtype: torch.dtype, threads: int) -> Rates:
-    """The rates of a device, from the cache folder where they were measured before.
+def rates_for(device: torch.device, dtype: torch.dtype, threads: int, axes: int = 2) -> Rates:
+    """The rates of a device, for networks of so many spatial axes: from the cache folder, where measured before.
 
     A device is never faster than it is: where a few quick timings beat the kept figures by far, all are measured anew,
     and of each the better one is kept.
     """
-    key = _key(device, dtype, threads)
+    key = _key(device, dtype, threads, axes)
     with _MEASURING:
         known = _read()
         if key not in known:
-            known = {**known, key: calibrated(device, dtype)}
+            known = {**known, key: calibrated(device, dtype, axes)}
             _write(known)
-        elif _beaten(known[key], probed(device, dtype)):
-            known = {**known, key: _better(known[key], calibrated(device, dtype))}
+        elif _beaten(known[key], probed(device, dtype, axes)):
+            known = {**known, key: _better(known[key], calibrated(device, dtype, axes))}
             _write(known)
     return Rates(**known[key])
 
 
-def rates_known(device: torch.device, dtype: torch.dtype, threads: int) -> bool:
+def rates_known(device: torch.device, dtype: torch.dtype, threads: int, axes: int = 2) -> bool:
     """Whether the rates of a device were measured before."""
-    return _key(device, dtype, threads) in _read()
+    return _key(device, dtype, threads, axes) in _read()
 
 
-def _key(device: torch.device, dtype: torch.dtype, threads: int) -> str:
+def _key(device: torch.device, dtype: torch.dtype, threads: int, axes: int) -> str:
     kind = str(dtype).removeprefix("torch.")
-    return f"{_device_name(device)}, {kind}, {threads} threads, torch {torch.__version__}"
+    which = "" if axes == 2 else f", {axes} axes"
+    return f"{_device_name(device)}, {kind}, {threads} threads, torch {torch.__version__}{which}"
 
 
 def _beaten(kept: Figures, now: Figures) -> bool:

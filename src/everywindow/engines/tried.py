@@ -191,7 +191,7 @@ def _spread_out(grid: WindowGrid) -> list[tuple[int, ...]]:
 
 
 def _slower(job: Job, own: torch.dtype) -> str:
-    threads = torch.get_num_threads()
-    slow, fast = (rates_for(job.prepared.device, dtype, threads) for dtype in (job.prepared.dtype, own))
+    threads, axes = torch.get_num_threads(), len(job.grid.window)
+    slow, fast = (rates_for(job.prepared.device, dtype, threads, axes) for dtype in (job.prepared.dtype, own))
     ratio = fast.product["256"]["1"] / slow.product["256"]["1"]
     return f"; its matrix products are {ratio:.1f} times as slow on this device" if ratio > 1.1 else ""

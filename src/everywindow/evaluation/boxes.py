@@ -75,17 +75,19 @@ def checked(image: Boxes | None, size: tuple[int, ...], name: str) -> tuple[tupl
         return None, []
     if image.size is not None and image.size != size:
         why = f"its boxes are for {_times(image.size)} pixels and it has {_times(size)}: they are left out"
-        return None, [Problem(name, why)]
+        return None, [Problem(name, why, "box list", "left out, for it is of an image of another size")]
     kept: list[Box] = []
     problems: list[Problem] = []
     for box in image.boxes:
         inside = _cut(box, size)
         if inside is None:
-            problems.append(Problem(name, f"a box of {box.klass} is empty or outside the image: {_shown(box)}"))
+            why = f"a box of {box.klass} is empty or outside the image: {_shown(box)}"
+            problems.append(Problem(name, why, "box", "left out, empty or outside the image"))
             continue
         kept.append(inside)
         if max(_beyond(box, size)) > SLACK_PX:
-            problems.append(Problem(name, f"a box of {box.klass} reaches out of the image and is cut: {_shown(box)}"))
+            why = f"a box of {box.klass} reaches out of the image and is cut: {_shown(box)}"
+            problems.append(Problem(name, why, "box", "cut, for it reaches out of the image"))
     return tuple(kept), problems
 
 
@@ -120,14 +122,17 @@ def _of_voc(folder: Path, items: Sequence[Item]) -> Annotations:
     for item in items:
         file = files.get(item.path.stem)
         if item.path.stem in twice:
-            problems.append(Problem(item.name, "another image has its name: boxes cannot be told apart"))
+            why = "another image has its name: boxes cannot be told apart"
+            problems.append(Problem(item.name, why, "box list"))
         elif file is None:
-            problems.append(Problem(item.name, f"an image without boxes: there is no {item.path.stem}.xml"))
+            why = f"an image without boxes: there is no {item.path.stem}.xml"
+            problems.append(Problem(item.name, why, "box list", "absent, there is no XML file of the image's name"))
         else:
             try:
                 images[item.name] = _voc_boxes(file)
             except (ElementTree.ParseError, ValueError, OSError) as error:
-                problems.append(Problem(item.name, f"{file.name} cannot be read ({' '.join(str(error).split())})"))
+                why = f"{file.name} cannot be read ({' '.join(str(error).split())})"
+                problems.append(Problem(item.name, why, "box list", "an XML file that cannot be read"))
     return Annotations(images, tuple(problems))
 
 
@@ -152,7 +157,7 @@ def _of_coco(file: Path, items: Sequence[Item]) -> Annotations:
         numbers = _coco_images(record)
         boxes = _coco_boxes(record)
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        why = f"is not COCO JSON ({type(error).__name__}: {' '.join(str(error).split())[:80]})"
+        why = f"is not COCO JSON ({_wrong(error)})"
         raise InputError(str(file), why, "give images, annotations and categories") from error
     short = {item.name: item.path.name for item in items}
     twice = repeated(short.values())
@@ -161,11 +166,20 @@ def _of_coco(file: Path, items: Sequence[Item]) -> Annotations:
     for item in items:
         key = item.name if item.name in numbers else short[item.name]
         if key not in numbers or (key != item.name and key in twice):
-            problems.append(Problem(item.name, f"an image without boxes: {file.name} does not list it"))
+            why = f"an image without boxes: {file.name} does not list it"
+            problems.append(Problem(item.name, why, "box list", f"absent, {file.name} does not list the image"))
             continue
         number, size = numbers[key]
         images[item.name] = Boxes(tuple(boxes.get(number, ())), size)
     return Annotations(images, tuple(problems))
+
+
+def _wrong(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"there is no {error.args[0]!r} in it, or where it belongs"
+    if isinstance(error, TypeError | AttributeError):
+        return "its parts are not laid out so"
+    return " ".join(str(error).split())[:80]
 
 
 def _coco_images(record: Any) -> dict[str, tuple[Any, tuple[int, int] | None]]:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from everywindow.errors import InputError
 from everywindow.io import is_image_name
+from everywindow.report import counted
 
 WAYS = "give a folder with a folder per class, or a CSV with the columns path,label"
+
+
+def as_path(what: str, given: Any) -> str:
+    """A path as text.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(what, f"a {type(given).__name__} is no path", WAYS if what == "images" else "give one")
+    return os.fspath(given)
 
 
 class Item(NamedTuple):
@@ -29,13 +42,37 @@ class Item(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """Something that is left out: what it is, and why."""
+    """Something that is left out: what it is, and why.
+
+    Attributes:
+        what: an image, a line of a list, a folder.
+        why: the reason.
+        kind: of what is left out: ``"image"``, ``"box"``, ``"label"``, or the ``"box list"`` of an image.
+        group: the reason without what is of this one alone; empty where that is all of it.
+    """
 
     what: str
     why: str
+    kind: str = "image"
+    group: str = ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
+
+
+def grouped(problems: Iterable[Problem]) -> list[tuple[str, tuple[Problem, ...]]]:
+    """Those of one kind and reason together, each with a line that counts them, in the order of their first ones.
+
+    >>> [line for line, _ in grouped([Problem("a.png", "damaged"), Problem("b.png", "damaged")])]
+    ['2 images left out: damaged']
+    """
+    found: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        found.setdefault((problem.kind, problem.group or problem.why), []).append(problem)
+    return [
+        (f"{counted(len(some), kind)}{'' if some[0].group else ' left out'}: {why}", tuple(some))
+        for (kind, why), some in found.items()
+    ]
 
 
 class Listing(NamedTuple):
@@ -66,7 +103,10 @@ def listed(source: str | Path, boxes: bool = False) -> Listing:
     else:
         raise InputError(str(source), "no such folder or file", "check the name")
     if not found.items:
-        why = str(found.problems[0]) if found.problems else "there is no image in it"
+        why = "there is no image in it"
+        if found.problems:
+            first = found.problems[0]
+            why = f"no image in it can be used, the first because: {str(first).removeprefix(f'{path.name}, ')}"
         raise InputError(str(source), why, WAYS)
     return found
 
@@ -78,13 +118,14 @@ def _of_folder(folder: Path, boxes: bool) -> Listing:
         return Listing(tuple(Item(file, file.name) for file in loose))
     if not kinds:
         raise InputError(str(folder), "has no folder per class in it, so its images have no labels", WAYS)
-    problems = [Problem(file.name, "an image without a label: it lies in no class' folder") for file in loose]
+    why = "an image without a label: it lies in no class' folder"
+    problems = [Problem(file.name, why) for file in loose]
     items: list[Item] = []
     for kind in kinds:
         files = _images(kind.rglob("*"))
         items += [Item(file, file.relative_to(folder).as_posix(), kind.name) for file in files]
         if not files:
-            problems.append(Problem(f"{kind.name}/", "a label without images: there is none in the folder"))
+            problems.append(Problem(f"{kind.name}/", "a label without images: there is none in the folder", "label"))
     return Listing(tuple(items), tuple(problems))
 
 
@@ -95,22 +136,24 @@ def _images(files: Iterable[Path]) -> list[Path]:
 def _of_csv(file: Path, boxes: bool) -> Listing:
     items: dict[str, Item] = {}
     problems: list[Problem] = []
-    for line, name, label in _rows(file):
+    for line, name, label in _rows(file, boxes):
         if label is None and not boxes:
-            problems.append(Problem(f"{file.name}, line {line}", f"{name or 'the row'} has no label"))
+            why = f"{name or 'the row'} has no label"
+            problems.append(Problem(f"{file.name}, line {line}", why, "image", "left out, without a label in the CSV"))
         elif not name:
-            problems.append(Problem(f"{file.name}, line {line}", "there is no path in it"))
+            problems.append(Problem(f"{file.name}, line {line}", "there is no path in it", "label"))
         elif name in items:
             told = "the first label counts" if items[name].label != label else "it counts once"
-            problems.append(Problem(f"{file.name}, line {line}", f"{name} is there already: {told}"))
+            where, why = f"{file.name}, line {line}", f"{name} is there already: {told}"
+            problems.append(Problem(where, why, "label", f"of an image that is there already: {told}"))
         elif not (file.parent / name).exists():
-            problems.append(Problem(name, "a label without an image: there is no such file"))
+            problems.append(Problem(name, "a label without an image: there is no such file", "label"))
         else:
             items[name] = Item(file.parent / name, name, label)
     return Listing(tuple(items.values()), tuple(problems), _beside(items.values()))
 
 
-def _rows(file: Path) -> list[tuple[int, str, str | None]]:
+def _rows(file: Path, boxes: bool) -> list[tuple[int, str, str | None]]:
     """Line, path and label of each row. The columns may be named; else the first two are taken."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -118,11 +161,28 @@ def _rows(file: Path) -> list[tuple[int, str, str | None]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(str(file), f"cannot be read as a CSV ({error})", "write it in UTF-8 with commas") from error
     rows = [(number, row) for number, row in rows if any(row)]
+    if not boxes:
+        _check_columns(file, [row for _, row in rows])
     at, labels = 0, 1
     if rows and "path" in [cell.lower() for cell in rows[0][1]]:
         names = [cell.lower() for cell in rows.pop(0)[1]]
         at, labels = names.index("path"), names.index("label") if "label" in names else len(names)
     return [(number, _cell(row, at) or "", _cell(row, labels)) for number, row in rows]
+
+
+def _check_columns(file: Path, rows: Sequence[Sequence[str]]) -> None:
+    """See that there is a path and a label somewhere: else it is the separator, or the names of the columns.
+
+    Raises:
+        InputError: no row has a second column.
+    """
+    if not rows or max(map(len, rows)) > 1 or rows[0][0].lower() == "path":
+        return
+    first = rows[0][0]
+    other = next((mark for mark in ";\t|" if mark in first), None)
+    named = {";": "semicolons", "\t": "tabs", "|": "bars"}
+    why = f"its first line, {first!r:.60}, has no comma" + (f" but {named[other]}" if other else "")
+    raise InputError(str(file), why, "separate the columns path,label by commas")
 
 
 def _cell(row: list[str], column: int) -> str | None:

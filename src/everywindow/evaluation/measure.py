@@ -15,6 +15,7 @@ from everywindow.evaluation.boxes import Box
 from everywindow.evaluation.localise import Located, located
 from everywindow.evaluation.protocols import PROTOCOLS, Method, stacked
 from everywindow.evaluation.settings import Settings
+from everywindow.geometry import check_step, times
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier
 from everywindow.report import ScoreMap
@@ -145,11 +146,8 @@ def _reduction(method: Method) -> Any:
 
 
 def _map(view: Image, mode: str, settings: Settings, scan: Scan) -> ScoreMap:
-    size, stride = view.size, settings.stride
-    if stride is not None and any(step > extent for step, extent in zip(stride, size, strict=True)):
-        shown = "×".join(map(str, size))
-        raise InputError("stride", f"{stride} is larger than the image of {shown} pixels", "give a smaller stride=")
-    return scan(view, mode, stride)
+    check_step(settings.stride, view.size)
+    return scan(view, mode, settings.stride)
 
 
 def _crops(view: Image, method: Method, known: Classifier, scan: Scan) -> ScoreMap:
@@ -174,9 +172,9 @@ def _view(read: Image, scale: float, window: tuple[int, ...], channels: int, set
     factor, pad = _factor(read, scale, settings), (0,) * len(window)
     if _is_small(read, scale, window, settings):
         if settings.small == "skip":
-            shown = "×".join(str(round(extent * factor)) for extent in read.size)
-            why = f"{shown} pixels are smaller than the window of {'×'.join(map(str, window))}"
-            raise InputError("image", why, "take small='resize' or 'pad'")
+            shown = times(tuple(round(extent * factor) for extent in read.size))
+            why = f"{shown} pixels are smaller than the window of {times(window)}"
+            raise InputError("image", why, "take small='resize' or small='pad'")
         if settings.small == "resize":
             factor = max(wanted / extent for extent, wanted in zip(read.size, window, strict=True))
         else:

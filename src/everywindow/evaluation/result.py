@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from everywindow.evaluation.labels import Problem
+from everywindow.evaluation.labels import Problem, grouped
 from everywindow.evaluation.localise import Located
 from everywindow.evaluation.measure import Answer
 from everywindow.evaluation.summary import Localisation, Row, Share
 from everywindow.io import atomic_path
-from everywindow.report import LeftOut, table
+from everywindow.report import LeftOut, counted, table
 
 COLUMNS = ("image", "label", "method", "answer", "probability", "label_probability", "label_rank", "right", "changed",
            "seconds")  # fmt: skip
 BOX_COLUMNS = ("image", "map", "class", "peak_in_box", "roc_area", "boxes_found")
 METHOD_HEADER = ("method", "top-1 (95 %)", "top-5 (95 %)", "points above centre", "changed", "s/image", "times centre")
-SHOWN = 5
-"""So many problems are told in words; the page and the plain data have all."""
+SHOWN = 3
+"""So many problems of a kind are told in words; the page and the plain data have all."""
 
 
 class ImageResult(NamedTuple):
@@ -94,12 +94,18 @@ class Evaluation:
         if self.localisation:
             parts += ["", _filled([_box_header(self.localisation[0]), *map(_box_cells, self.localisation)])]
         labelled = self.rows[0].labelled
-        counted = f"{len(self.images)} images" + (f", {labelled} with a label" if labelled < len(self.images) else "")
-        parts += ["", counted, *map(str, self.left_out), *self.notes]
-        if self.problems:
-            parts += [f"{len(self.problems)} left out:", *(f"  {problem}" for problem in self.problems[:SHOWN])]
-            parts += [f"  and {len(self.problems) - SHOWN} more"] * (len(self.problems) > SHOWN)
-        return "\n".join(parts)
+        told = counted(len(self.images), "image")
+        told += f", {labelled} with a label" if labelled < len(self.images) else ""
+        parts += ["", told, *map(str, self.left_out), *self.notes]
+        return "\n".join([*parts, *self._left_out()])
+
+    def _left_out(self) -> Iterator[str]:
+        """By kind and reason, how many of them and the first ones."""
+        for line, some in grouped(self.problems):
+            yield line
+            yield from (f"  {problem}" for problem in some[:SHOWN])
+            if len(some) > SHOWN:
+                yield f"  and {len(some) - SHOWN:,} more"
 
     def __repr__(self) -> str:
         return f"Evaluation({len(self.images)} images, {len(self.rows)} methods, {len(self.problems)} problems)"
@@ -113,7 +119,7 @@ class Evaluation:
             "methods": [asdict(row) for row in self.rows],
             "localisation": [asdict(each) for each in self.localisation],
             "changed": {row.name: [change._asdict() for change in self.changed(row.name)] for row in self.rows[1:]},
-            "problems": [problem._asdict() for problem in self.problems],
+            "problems": [{"what": problem.what, "why": problem.why, "kind": problem.kind} for problem in self.problems],
             "notes": list(self.notes),
             "left_out": [asdict(each) for each in self.left_out],
         }

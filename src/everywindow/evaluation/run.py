@@ -13,9 +13,17 @@ from typing import Any, NamedTuple
 
 import torch
 
+from everywindow.comparing import read_for
 from everywindow.errors import ConversionError, InputError
 from everywindow.evaluation.boxes import Annotations, Box, checked, known_classes, read_boxes
-from everywindow.evaluation.labels import Item, Problem, class_indices, class_names, listed, order_note
+from everywindow.evaluation.labels import (
+    Item,
+    Problem,
+    class_indices,
+    class_names,
+    listed,
+    order_note,
+)
 from everywindow.evaluation.measure import Measured, Scan, measured, span
 from everywindow.evaluation.needed import check_needed
 from everywindow.evaluation.protocols import PROTOCOLS
@@ -23,10 +31,12 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
-from everywindow.graph import original
-from everywindow.io import Image, read_image
+from everywindow.io import Image
 from everywindow.models import Classifier
-from everywindow.report import LeftOut
+from everywindow.report import LeftOut, counted
+
+STRIDE = "stride: "
+"""Begins the problem of an image that is smaller than the stride."""
 
 
 class Request(NamedTuple):
@@ -39,6 +49,9 @@ class Request(NamedTuple):
         strict: whether anything that would be left out is an error.
         progress: whether to show a bar; None where stderr is a terminal.
         facts: what else decides the scores, as plain data.
+        overwrite: whether an evaluation of something else in ``out`` may be lost.
+        told: what else a reader should know, as plain data.
+        raw: whether values of the images are taken as they are.
     """
 
     source: str | Path
@@ -47,6 +60,9 @@ class Request(NamedTuple):
     strict: bool = False
     progress: bool | None = None
     facts: Any = None
+    overwrite: bool = False
+    told: Any = None
+    raw: bool = False
 
 
 class _Job(NamedTuple):
@@ -56,6 +72,7 @@ class _Job(NamedTuple):
     indices: dict[str, int]
     annotations: Annotations | None
     sought: dict[str, int]
+    raw: bool
 
 
 class _Done(NamedTuple):
@@ -90,16 +107,16 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     if annotations is not None:
         classes, more = known_classes(annotations, names, str(request.boxes))
         sought, notes = {name: names.index(name) for name in classes}, [*notes, *more]
-    job = _Job(known, settings, scan, indices, annotations, sought)
-    with State(request.out, _settings_record(job, request), probe) as state:
+    job = _Job(known, settings, scan, indices, annotations, sought, request.raw)
+    if annotations is not None and not any(method.maps for method in settings.methods):
+        notes.append("boxes are not looked at: no protocol makes a map; add exact, fcn or crops to protocols=")
+    record = _settings_record(job, request)
+    with State(request.out, record, probe, [item.name for item in listing.items], request.overwrite) as state:
         done = list(_images(job, request, state, listing.items, problems, notes))
-        if state.began_anew:
-            notes.append("settings or classifier are others than before in this folder: everything was measured anew")
-    if not done:
-        what, why = problems[-1]
-        raise InputError(what, f"{why} (and no other image can be used)", "mend the images, or the arguments")
+        notes += _earlier(state, len(listing.items))
+    _check_something_left(job, request, done, problems)
     notes += _small_note(done, settings)
-    result = _summed(job, done, names, problems, notes, left_out)
+    result = _summed(job, request, done, names, problems, notes, left_out)
     if request.out is not None:
         result.write(request.out)
     return result
@@ -112,9 +129,36 @@ def _check_boxes_can_be_used(known: Classifier) -> None:
         raise InputError("boxes", why, "leave boxes= out")
 
 
+def _check_something_left(job: _Job, request: Request, done: Sequence[_Done], problems: Sequence[Problem]) -> None:
+    """See that there are answers, and boxes where they were given.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not done:
+        first = problems[0]
+        if all(problem.why.startswith(STRIDE) for problem in problems):
+            raise InputError("stride", f"no image is as large, the first: {first}".replace(STRIDE, ""), "give less")
+        why = f"no image can be used, the first because: {first}"
+        raise InputError(str(request.source), why, "mend the images, or the arguments")
+    known = [box for one in done for box in one.boxes or () if box.klass in job.sought]
+    if job.annotations is not None and not known:
+        wrong = [problem for problem in problems if problem.kind.startswith("box")]
+        why = "none of the boxes can be used" + (f", the first because: {wrong[0]}" if wrong else "")
+        raise InputError(str(request.boxes), why, "mend the boxes, or leave boxes= out")
+
+
+def _earlier(state: State, images: int) -> list[str]:
+    if state.began_anew:
+        return ["this folder had an evaluation of something else: everything was measured anew"]
+    if not state.reused:
+        return []
+    return [f"{state.reused:,} of {counted(images, 'image')} are as an earlier run measured them"]
+
+
 def _refuse(problems: Sequence[Problem], strict: bool) -> None:
     if strict and problems:
-        raise InputError(*problems[0], "mend it, or run without strict=True to leave it out")
+        raise InputError(problems[0].what, problems[0].why, "mend it, or run without strict=True to leave it out")
 
 
 def _tried(known: Classifier, settings: Settings, scan: Scan) -> tuple[Settings, tuple[LeftOut, ...], list[float]]:
@@ -147,13 +191,14 @@ def _settings_record(job: _Job, request: Request) -> dict[str, Any]:
         "boxes_of": job.sought,
         "weights": _digest(known),
         "facts": request.facts,
+        **({"raw": True} if request.raw else {}),
     }
 
 
 def _digest(known: Classifier) -> str:
     """Of the weights' names and values."""
     digest = hashlib.sha256()
-    for name, tensor in original(known.module).state_dict().items():
+    for name, tensor in known.module.state_dict().items():
         digest.update(f"{name} {getattr(tensor, 'dtype', '')} {tuple(getattr(tensor, 'shape', ()))}".encode())
         if isinstance(tensor, torch.Tensor):
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -189,11 +234,13 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
     if kept is not None:
         return kept, *checked(raw, kept.size, item.name)
     try:
-        read = read_image(item.path, channels=known.channels, ndim=len(known.window), mean=known.mean, std=known.std)
+        read = read_for(known, item.path, raw=job.raw)
         boxes, wrong = checked(raw, read.size, item.name)
         found = measured(read, label, boxes, job.sought, known, job.settings, job.scan)
     except InputError as error:
-        why = f"{error.why}; {error.remedy}" if error.what != str(item.path) else error.why
+        whole = error.what != str(item.path) or "raw=" in error.remedy
+        why = f"{error.why}; {error.remedy}" if whole else error.why
+        why = f"{STRIDE}{error.why}" if error.what == "stride" else why
         state.put(item.name, key, why)
         return None, None, [Problem(item.name, why)]
     state.put(item.name, key, found)
@@ -225,6 +272,7 @@ def _small_note(done: Sequence[_Done], settings: Settings) -> list[str]:
 
 def _summed(
     job: _Job,
+    request: Request,
     done: Sequence[_Done],
     names: tuple[str, ...],
     problems: Sequence[Problem],
@@ -246,7 +294,7 @@ def _summed(
         notes=tuple(notes),
         left_out=left_out,
         classes=names,
-        settings={name: shown[name] for name in shown if name != "asked"},
+        settings={**(request.told or {}), **{name: shown[name] for name in shown if name != "asked"}},
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from everywindow.errors import InputError
 from everywindow.evaluation.protocols import PROTOCOLS, REDUCTIONS, USUAL, Method, checked_names, methods
+from everywindow.models import Classifier
 
 SMALL = ("resize", "pad", "skip")
 
@@ -65,11 +67,11 @@ def checked_settings(
     return Settings(
         protocols=names,
         reductions=checked_names("reductions", reductions, REDUCTIONS),
-        scales=_numbers("scales", scales, "factors above 0, such as (1, 0.5)", math.inf),
+        scales=_numbers("scales", scales, "factors above 0, such as 1 and 0.5", math.inf),
         stride=stride,
         resize=None if resize is None else _whole("resize", resize, 1),
         small=checked_names("small", small, SMALL)[0],
-        overlaps=_numbers("overlaps", overlaps, "shares above 0 up to 1, such as (0.3, 0.5)", 1.0),
+        overlaps=_numbers("overlaps", overlaps, "shares above 0 up to 1, such as 0.3 and 0.5", 1.0),
         seed=_whole("seed", seed, 0),
         asked=protocols is not None,
     )
@@ -81,7 +83,8 @@ def _numbers(what: str, given: Any, wanted: str, most: float) -> tuple[float, ..
     except (TypeError, ValueError):
         numbers = ()
     if not numbers or not all(math.isfinite(number) and 0 < number <= most for number in numbers):
-        raise InputError(what, f"{given!r:.60} cannot be used", f"give {wanted}")
+        shown = ", ".join(f"{number:g}" for number in numbers) or f"{given!r:.60}"
+        raise InputError(what, f"{shown} cannot be used", f"give {wanted}")
     return tuple(dict.fromkeys(numbers))
 
 
@@ -91,5 +94,17 @@ def _whole(what: str, given: Any, least: int) -> int:
     except TypeError:
         number = least - 1
     if number < least:
-        raise InputError(what, f"{given!r:.40} is not a whole number from {least}", f"give {what} from {least}")
+        raise InputError(what, f"{given!r:.40} is no whole number of {least} or more", "give one")
     return number
+
+
+def told_of(known: Classifier, images: Any, boxes: Any, stride: tuple[int, ...]) -> dict[str, Any]:
+    """What a reader of the results wants to know beside the settings, as plain data."""
+    return {
+        "model": known.title,
+        "images": str(images),
+        "boxes": None if boxes is None else str(boxes),
+        "date": datetime.now().astimezone().isoformat(" ", timespec="minutes"),
+        "window": list(known.window),
+        "windows_every": list(stride),
+    }

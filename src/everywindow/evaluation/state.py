@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,10 +14,15 @@ from everywindow.errors import InputError
 from everywindow.evaluation.localise import Located
 from everywindow.evaluation.measure import Answer, Measured
 from everywindow.io import atomic_path
+from everywindow.report import counted
 
 FILE = "images.jsonl"
-TOLERANCE = 1e-3
-"""The classifier is the same where it gives the same scores but for roundings on a window of noise."""
+TOLERANCE = 1e-5
+"""Code is the same where it gives the same scores but for roundings on a window of noise; weights are compared as they
+are."""
+
+NAMES = {"boxes_of": "other boxes", "weights": "another classifier", "facts": "another output, device or dtype"}
+"""What settings that are not called as arguments stand for."""
 
 Record = dict[str, Any]
 
@@ -25,23 +30,43 @@ Record = dict[str, Any]
 class State:
     """A file with a line per image; the first line says what it was measured with.
 
-    Lines of other settings, of another classifier or of images that have changed since are not used.
+    Lines of images that have changed since are not used. A file of other settings, another classifier or other images
+    is refused, or written anew.
+
+    Attributes:
+        began_anew: whether such a file was written over.
+        reused: how many images were measured before.
     """
 
-    def __init__(self, folder: str | Path | None, settings: Record, probe: list[float]) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None,
+        settings: Record,
+        probe: list[float],
+        images: Iterable[str],
+        overwrite: bool = False,
+    ) -> None:
+        self._images, self._overwrite = set(images), overwrite
         self._file = None if folder is None else Path(folder) / FILE
         self._head = {"settings": json.loads(json.dumps(settings)), "probe": probe}
         self._kept: dict[str, Record] = {}
         self._stream: TextIO | None = None
         self.began_anew = False
+        self.reused = 0
 
     def __enter__(self) -> State:
         if self._file is not None:
             lines = list(_lines(self._file))
-            if lines and self._is_mine(lines[0]):
-                self._kept = {line["image"]: line for line in lines[1:] if "image" in line}
-            else:
-                self.began_anew = len(lines) > 1
+            kept = {line["image"]: line for line in lines[1:] if "image" in line}
+            other = self._other(lines[0], kept) if kept else ""
+            if other and not self._overwrite:
+                raise InputError(
+                    str(self._file.parent),
+                    f"holds an evaluation of {counted(len(kept), 'image')} with {other}",
+                    "give out= another folder, or overwrite=True to lose that one",
+                )
+            self.began_anew = bool(other)
+            self._kept = {} if other else kept
             with atomic_path(self._file) as scratch:
                 scratch.write_text("".join(_line(line) for line in (self._head, *self._kept.values())), "utf-8")
             self._stream = self._file.open("a", encoding="utf-8")
@@ -56,6 +81,7 @@ class State:
         record = self._kept.get(image)
         if record is None or record.get("key") != key:
             return None
+        self.reused += 1
         return str(record["problem"]) if "problem" in record else _from_record(record)
 
     def put(self, image: str, key: str, found: Measured | str) -> None:
@@ -64,11 +90,29 @@ class State:
             self._stream.write(_line({"image": image, "key": key, **_to_record(found)}))
             self._stream.flush()
 
-    def _is_mine(self, head: Record) -> bool:
+    def _other(self, head: Record, kept: Record) -> str:
+        """In what a file differs from what is to be measured; empty where it goes on."""
+        before, now = head.get("settings") or {}, self._head["settings"]
+        names = [name for name in now if before.get(name) != now[name]]
+        if names:
+            return " and ".join(_told(name, before.get(name), now[name]) for name in names[:2])
         probe, own = np.asarray(head.get("probe", [])), np.asarray(self._head["probe"])
-        if head.get("settings") != self._head["settings"] or probe.shape != own.shape:
-            return False
-        return bool(np.allclose(probe, own, rtol=TOLERANCE, atol=TOLERANCE * float(np.abs(own).max(initial=0))))
+        limit = TOLERANCE * float(np.abs(own).max(initial=0))
+        if probe.shape != own.shape or not np.allclose(probe, own, rtol=TOLERANCE, atol=limit, equal_nan=True):
+            return NAMES["weights"]
+        return "" if self._images & kept.keys() else "another set of images"
+
+
+def _told(name: str, before: Any, now: Any) -> str:
+    if name in NAMES:
+        return NAMES[name]
+    return f"other {name} ({_short(before)}, and now {_short(now)})"
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, list):
+        return "none" if value is None else str(value)
+    return ("×" if all(isinstance(one, int) for one in value) else ",").join(map(str, value))
 
 
 def check_folder(folder: str | Path | None, images: str | Path) -> None:

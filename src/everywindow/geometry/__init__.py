@@ -26,7 +26,7 @@ from everywindow.geometry.positions import FILL, Indices, Misaligned, Positions,
 from everywindow.geometry.tiles import Seen, Span, Tile, rectangles, tile_of, tiles_within
 from everywindow.geometry.value import Spent, Value, joined_spent
 from everywindow.geometry.verdict import Reason, Verdict
-from everywindow.geometry.windows import WindowGrid, axis_names, per_axis, times
+from everywindow.geometry.windows import WindowGrid, axis_names, check_step, per_axis, times
 
 __all__ = [
     "FILL",
@@ -61,6 +61,7 @@ __all__ = [
     "Verdict",
     "WindowGrid",
     "axis_names",
+    "check_step",
     "coalesced",
     "feature_dim",
     "has_batch",

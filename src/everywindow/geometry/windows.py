@@ -60,6 +60,20 @@ class WindowGrid:
         return product(*self.offsets)
 
 
+def check_step(stride: tuple[int, ...] | None, image_size: tuple[int, ...], because: str = "") -> None:
+    """See that a stride that was asked for leads from one window to another; None is the network's.
+
+    Raises:
+        InputError: it is larger than the image.
+    """
+    if stride is not None and any(step > size for step, size in zip(stride, image_size, strict=True)):
+        raise InputError(
+            "stride",
+            f"{times(stride)} pixels are more than the image of {times(image_size)} has",
+            f"give a smaller one{because and ': '}{because}",
+        )
+
+
 def times(sizes: tuple[int, ...]) -> str:
     """Sizes for people.
 

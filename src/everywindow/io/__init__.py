@@ -1,7 +1,8 @@
 """Images in, files out."""
 
+from everywindow.io.arrays import check_finite
 from everywindow.io.atomic import atomic_file, atomic_path
-from everywindow.io.files import is_image_name, read_picture
+from everywindow.io.files import is_image_name, read_file, read_picture
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
@@ -22,6 +23,7 @@ __all__ = [
     "atomic_file",
     "atomic_path",
     "box_bytes",
+    "check_finite",
     "create",
     "identity",
     "image_files",
@@ -30,6 +32,7 @@ __all__ = [
     "is_store",
     "open_source",
     "place_of",
+    "read_file",
     "read_image",
     "read_picture",
     "region_of",

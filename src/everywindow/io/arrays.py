@@ -17,7 +17,7 @@ FLOAT_RANGE = (-0.5, 1.5)
 LUMA = (0.299, 0.587, 0.114)
 """Grey of red, green and blue, as Pillow makes it."""
 
-AS_IT_IS = "give a float tensor [C, *size], which is taken as it is: torch.from_numpy(array).float()[None]"
+AS_IT_IS = "have values taken as they are: raw=True (--raw), channels last; or a float tensor [C, *size]"
 """What to do with a recording or a volume, whose values have units of their own."""
 
 NEAR = 2**16

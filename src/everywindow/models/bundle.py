@@ -76,7 +76,7 @@ def load_bundle(
     else:
         raise ModelError(str(folder), f"has neither an architecture nor {GRAPH}", _REMEDY)
     try:
-        return Classifier(module, **config.fields())
+        return Classifier(module, **config.fields(), name=folder.resolve().name)
     except InputError as error:
         raise ModelError(f"{folder / CONFIG}, {error.what}", error.why, error.remedy) from error
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from everywindow.errors import InputError
+from everywindow.geometry import times
 from everywindow.graph import CONVOLUTIONS, Applied, GraphNetwork, applied, first_convolution, original
 from everywindow.models.told import Told, is_converted, told
 
@@ -47,6 +48,8 @@ class Classifier:
             windows. They become part of ``module``, which then takes images alone (the one given is its ``.module``).
         architecture: the network's name in a library (``"torchvision:vgg16"``).
         spacing_um_px: micrometres per pixel that it was trained at.
+        name: what it is called in reports; of a bundle its folder's name. By default ``architecture``, or the module's
+            class.
 
     Raises:
         InputError: an attribute that does not fit.
@@ -70,6 +73,7 @@ class Classifier:
     activation: str | None = None
     architecture: str | None = None
     spacing_um_px: float | None = None
+    name: str | None = None
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class Classifier:
         architecture: str | None = None,
         spacing_um_px: float | None = None,
         constants: Mapping[str, Any] | None = None,
+        name: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InputError("module", f"a {type(module).__name__} is not a network", "give a torch.nn.Module")
@@ -101,12 +106,18 @@ class Classifier:
         self._set("activation", _activation(activation) or known.activation)
         self._set("architecture", architecture)
         self._set("spacing_um_px", spacing_um_px)
+        self._set("name", name)
         _check_graph(self)
         if constants:
             self._set("module", _with_constants(self, constants))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def title(self) -> str:
+        """What it is called in reports."""
+        return self.name or self.architecture or type(original(self.module)).__name__
 
     def __repr__(self) -> str:
         names = self.classes if self.classes is None or len(self.classes) <= 5 else f"<{len(self.classes)} names>"
@@ -267,11 +278,12 @@ def _check_graph(classifier: Classifier) -> None:
     """A graph is of one window, and so is a converted network."""
     module: Any = classifier.module
     if isinstance(module, GraphNetwork):
-        what, made = "the graph was captured", {"window": module.network.window, "channels": module.network.channels}
+        what, made = "this network was saved", {"window": module.network.window, "channels": module.network.channels}
     elif is_converted(module):
-        what, made = "the network was converted", {"window": module.geometry.window, "channels": module.channels}
+        what, made = "this network was converted", {"window": module.geometry.window, "channels": module.channels}
     else:
         return
     for name, value in made.items():
         if getattr(classifier, name) != value:
-            raise InputError(name, f"{getattr(classifier, name)} is not what {what} for", f"give {value}")
+            given, own = (times(v) if isinstance(v, tuple) else v for v in (getattr(classifier, name), value))
+            raise InputError(name, f"{what} for {own}, and takes no {given}", f"leave {name}= out, or give {own}")

@@ -69,7 +69,11 @@ def write_weights(tensors: Mapping[str, torch.Tensor], file: Path) -> dict[str, 
         else:
             tied[name] = first
     try:
+        file.touch()
+        mode = file.stat().st_mode
         save_file(stored, file, metadata={"format": "pt"})
+        # The library gives its files to their owner alone, whatever the user's umask.
+        file.chmod(mode)
     except (ValueError, KeyError) as error:
         raise ModelError("weights", f"cannot be stored ({error})", "convert them to a plain dtype") from error
     return tied

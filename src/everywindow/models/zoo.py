@@ -71,15 +71,20 @@ def build(
 
 
 def close_matches(spec: str) -> list[str]:
-    """Names of networks that are near a misspelt one."""
-    name = spec.partition(":")[2] or spec
+    """Names of networks that are near a misspelt one: in its library, where it names one, the nearest in any case."""
+    library, _, name = spec.rpartition(":")
+    found = _near(name, LIBRARIES, 0.7)
+    return found or _near(name, (library,), 0.3) if library in LIBRARIES else found
+
+
+def _near(name: str, libraries: Iterable[str], cutoff: float) -> list[str]:
     found: list[str] = []
-    for library in LIBRARIES:
+    for library in libraries:
         try:
             names = _names(library)
         except DependencyError:
             continue
-        found += [f"{library}:{near}" for near in difflib.get_close_matches(name, names, n=2, cutoff=0.7)]
+        found += [f"{library}:{near}" for near in difflib.get_close_matches(name, names, n=2, cutoff=cutoff)]
     return found
 
 
@@ -109,8 +114,12 @@ def _unusable(package: str, error: Exception) -> DependencyError:
 
 
 def _unknown(architecture: str, matches: list[str]) -> ModelError:
-    near = f"did you mean {' or '.join(matches)}?" if matches else "see the library's list of models"
-    return ModelError(architecture, "no such network", near)
+    if matches:
+        return ModelError(architecture, "no such network", f"did you mean {' or '.join(matches)}?")
+    library = architecture.partition(":")[0]
+    call = "torchvision.models.list_models()" if library == "torchvision" else "timm.list_models()"
+    some = ", ".join(list(_names(library))[:3])
+    return ModelError(architecture, "no such network", f"{call} gives their names, such as {some}")
 
 
 def _torchvision(name: str, num_classes: int | None, weights: Mapping[str, torch.Tensor] | None) -> Found:

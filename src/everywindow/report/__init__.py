@@ -6,11 +6,12 @@ from everywindow.report.comparison_total import in_all, off
 from everywindow.report.cost import Cost
 from everywindow.report.detection import Detection
 from everywindow.report.detections import checked_threshold
+from everywindow.report.document import Html, bullets, columns, page, paragraph, section
 from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.score_map import Activation, ScoreMap, activated
-from everywindow.report.text import table
+from everywindow.report.text import counted, table
 
 __all__ = [
     "Activation",
@@ -19,6 +20,7 @@ __all__ = [
     "Detection",
     "Explanation",
     "Farthest",
+    "Html",
     "LeftOut",
     "ModeRun",
     "Pyramid",
@@ -26,10 +28,16 @@ __all__ = [
     "ScoreMap",
     "Skipped",
     "activated",
+    "bullets",
     "checked_threshold",
     "class_index",
+    "columns",
+    "counted",
     "draw_map",
     "in_all",
     "off",
+    "page",
+    "paragraph",
+    "section",
     "table",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -58,7 +58,7 @@ class ModeRun:
 
     Attributes:
         mode: ``"crops"`` (the reference), ``"fcn"`` or ``"exact"``.
-        seconds: wall-clock time.
+        seconds: wall-clock time; None where too few windows were timed to tell that of all.
         macs: mult-adds of the whole scan; 0 where they cannot be counted.
         verdict: whether this mode equals the crops, proved before running.
         max_difference: largest difference of a score from the crops.
@@ -76,7 +76,7 @@ class ModeRun:
     """
 
     mode: str
-    seconds: float
+    seconds: float | None
     macs: int
     verdict: Verdict
     max_difference: float = 0.0
@@ -93,7 +93,7 @@ class ModeRun:
     @property
     def macs_per_second(self) -> float | None:
         """Mult-adds done per second; None where they cannot be counted."""
-        return self.macs / self.seconds if self.macs and self.seconds > 0 else None
+        return self.macs / self.seconds if self.macs and self.seconds else None
 
     @property
     def rank_correlation(self) -> float | None:
@@ -220,14 +220,16 @@ class Comparison:
         return next((run for run in self.runs if run.mode == mode), None)
 
     def speed_up(self, mode: str) -> float | None:
-        """Seconds of the crops over those of a mode; None where either was not run."""
-        crops, run = self.run("crops"), self.run(mode)
-        return crops.seconds / run.seconds if crops and run and run.seconds > 0 else None
+        """Seconds of the crops over those of a mode; None where one of them is not known."""
+        return self._ratio(mode, lambda run: run.seconds)
 
     def predicted_speed_up(self, mode: str) -> float | None:
         """The same of the predicted seconds; None where they are not known."""
-        seconds = [run.predicted_seconds if run else None for run in (self.run("crops"), self.run(mode))]
-        crops, one = seconds
+        return self._ratio(mode, lambda run: run.predicted_seconds)
+
+    def _ratio(self, mode: str, seconds_of: Callable[[ModeRun], float | None]) -> float | None:
+        """That of the crops over that of a mode."""
+        crops, one = (seconds_of(run) if run else None for run in (self.run("crops"), self.run(mode)))
         return crops / one if crops is not None and one else None
 
     def plot(self, klass: int | str | None = None) -> Figure:

@@ -114,8 +114,9 @@ def _draw_maps(drawn: Figure, panels: list[Axes], maps: list[ScoreMap], klass: i
     for axes, m, one in zip(panels, maps, values, strict=True):
         shown = _draw(axes, m, one, COLOURS, (low, high))
         axes.set_title(f"{m.mode}: scores{_where(m, at)}")
-    if shown is not None:
-        drawn.colorbar(shown, ax=panels, label="score", shrink=0.9)
+        # One for each panel, though they have one scale: so all columns are as wide.
+        if shown is not None:
+            drawn.colorbar(shown, ax=axes, label="score" if axes is panels[-1] else "", shrink=0.9)
 
 
 def _draw_difference(drawn: Figure, axes: Axes, found: _Difference, sample: Sample | None) -> None:
@@ -132,7 +133,9 @@ def _draw_difference(drawn: Figure, axes: Axes, found: _Difference, sample: Samp
     else:
         axes.set_title(f"{m.mode} less crops: 0 in every window")
     if shown is not None:
-        drawn.colorbar(shown, ax=axes, shrink=0.9)
+        bar = drawn.colorbar(shown, ax=axes, shrink=0.9)
+        if not found.largest:
+            bar.set_ticks([0.0])
 
 
 def _draw(
@@ -226,7 +229,7 @@ def _plane_axes(m: ScoreMap) -> tuple[int, int]:
 
 
 def _where(m: ScoreMap, at: int) -> str:
-    return f" at {m.offsets[0][at] / m.scale:g} px on axis 0" if len(m.counts) == 3 else ""
+    return f" at {place_text(_start(m, (at, 0, 0)))}".partition(",")[0] if len(m.counts) == 3 else ""
 
 
 def _start(m: ScoreMap, at: tuple[int, ...]) -> tuple[float, ...]:

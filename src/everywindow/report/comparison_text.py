@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everywindow.geometry import axis_names
-from everywindow.report.text import quantity, table
+from everywindow.report.text import counted, quantity, rough, seconds_text, table
 
 if TYPE_CHECKING:
     from everywindow.report.comparison import Comparison, ModeRun
@@ -31,7 +31,14 @@ def comparison_text(c: Comparison) -> str:
         tables.append(table([DIFFERENCES, *map(_difference_row, others)]))
     if c.images:
         tables.append(table(_image_rows(c)))
-    lines = [_windows(c), *_alike(c), *(f"{run.mode}: {run.verdict.summary()}" for run in others), *_places(others)]
+    lines = [
+        _windows(c),
+        *_untimed(c),
+        *_rough(c),
+        *_alike(c),
+        *(f"{run.mode}: {run.verdict.summary()}" for run in others),
+        *_places(others),
+    ]
     return "\n\n".join([*tables, "\n".join([*lines, *map(str, c.left_out), *_skipped(c)])])
 
 
@@ -41,7 +48,7 @@ def _cost_row(c: Comparison, run: ModeRun) -> tuple[str, ...]:
     rate = run.macs_per_second
     return (
         run.mode,
-        f"{'~' if run.extrapolated else ''}{_seconds(run.seconds)}",
+        "unknown" if run.seconds is None else f"{'~' if run.extrapolated else ''}{seconds_text(run.seconds)}",
         _times(c.speed_up(run.mode)),
         _times(c.predicted_speed_up(run.mode)),
         quantity(run.macs) if run.macs else "unknown",
@@ -77,12 +84,22 @@ def _image_row(image: Comparison, modes: list[str]) -> tuple[str, ...]:
 
 
 def _windows(c: Comparison) -> str:
-    several = f" of {len(c.images)} image{'s' * (len(c.images) != 1)}" if c.images else ""
+    several = f" of {counted(len(c.images), 'image')}" if c.images else ""
     if c.compared == c.windows:
-        return f"{c.windows:,} window{'s' * (c.windows != 1)}{several}"
+        return f"{counted(c.windows, 'window')}{several}"
     return (
         f"compared at {c.compared:,} random windows of {c.windows:,}{several}; ~ stands for all, worked out from those"
     )
+
+
+def _untimed(c: Comparison) -> list[str]:
+    crops = c.run("crops")
+    return ["speed-up: not enough samples to tell"] if crops is not None and crops.seconds is None else []
+
+
+def _rough(c: Comparison) -> list[str]:
+    axes = next((len(run.farthest.start) for run in c.runs if run.farthest is not None), 2)
+    return rough(axes) if any(run.predicted_seconds is not None for run in c.runs) else []
 
 
 def _alike(c: Comparison) -> list[str]:
@@ -108,20 +125,17 @@ def _places(runs: list[ModeRun]) -> list[str]:
 def _skipped(c: Comparison) -> list[str]:
     if not c.skipped:
         return []
-    return [f"{len(c.skipped)} of {len(c.skipped) + len(c.images)} images left out:", *(f"  {s}" for s in c.skipped)]
+    images = counted(len(c.skipped) + len(c.images), "image")
+    return [f"{len(c.skipped)} of {images} left out:", *(f"  {each}" for each in c.skipped)]
 
 
 def place_text(place: tuple[float, ...]) -> str:
     """A pixel's place for people.
 
-    >>> place_text((20, 33.5))
-    'y 20, x 33.5'
+    >>> place_text((20, 53.3333))
+    'y 20, x 53.3'
     """
-    return ", ".join(f"{name} {at:g}" for name, at in zip(axis_names(len(place)), place, strict=True))
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
+    return ", ".join(f"{name} {round(at, 1):g}" for name, at in zip(axis_names(len(place)), place, strict=True))
 
 
 def _times(ratio: float | None) -> str:

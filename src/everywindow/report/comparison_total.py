@@ -45,12 +45,10 @@ def _run(image: Comparison, mode: str) -> ModeRun:
 
 def _in_all(runs: Sequence[ModeRun], images: Sequence[Comparison]) -> ModeRun:
     windows = [image.compared for image in images]
-    predicted = [run.predicted_seconds for run in runs]
-    known = [seconds for seconds in predicted if seconds is not None]
     counted = all(run.macs for run in runs)
     return ModeRun(
         mode=runs[0].mode,
-        seconds=fsum(run.seconds for run in runs),
+        seconds=_in_sum([run.seconds for run in runs]),
         macs=sum(run.macs for run in runs) if counted else 0,
         verdict=next((run.verdict for run in runs if not run.verdict.exact), runs[0].verdict),
         max_difference=max(run.max_difference for run in runs),
@@ -60,9 +58,15 @@ def _in_all(runs: Sequence[ModeRun], images: Sequence[Comparison]) -> ModeRun:
         relative_mean_difference=_mean([run.relative_mean_difference for run in runs], windows),
         rank_correlations=_correlations(runs),
         farthest=_farthest(runs, images),
-        predicted_seconds=fsum(known) if len(known) == len(predicted) else None,
+        predicted_seconds=_in_sum([run.predicted_seconds for run in runs]),
         extrapolated=any(run.extrapolated for run in runs),
     )
+
+
+def _in_sum(seconds: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = [each for each in seconds if each is not None]
+    return fsum(known) if len(known) == len(seconds) else None
 
 
 def _mean(values: Sequence[float], weights: Sequence[int]) -> float:

@@ -6,7 +6,6 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ from everywindow.engines import Advice, ModeCost
 from everywindow.errors import InputError
 from everywindow.geometry import times
 from everywindow.io import atomic_file
-from everywindow.report.document import columns
+from everywindow.report.document import columns, fragment, paragraph
 from everywindow.report.modules import by_module
-from everywindow.report.text import amount, quantity, table
+from everywindow.report.text import amount, counted, quantity, rough, seconds_text, table
 
 SORTS = ("order", "params", "macs", "receptive_field")
 FAMILIES = ("conv", "fc", "pool", "other")
@@ -140,8 +139,8 @@ class Cost:
         return self.table()
 
     def _repr_html_(self) -> str:
-        parts = [columns(cost_rows(self.rows), left=2), columns([MODE_HEADER, *self._mode_rows()])]
-        return "\n".join([*parts, *(f"<p>{escape(line)}</p>" for line in self._lines())])
+        parts = [columns(cost_rows(self.rows), left=3), columns([MODE_HEADER, *self._mode_rows()])]
+        return fragment([*parts, *map(paragraph, self._lines())])
 
     def _mode_rows(self) -> list[tuple[str, ...]]:
         crops = self.macs["crops"]
@@ -150,7 +149,7 @@ class Cost:
                 mode.mode,
                 quantity(mode.macs),
                 f"{crops / mode.macs:,.1f}" if mode.macs else "",
-                "" if mode.seconds is None else f"{mode.seconds:,.2f}",
+                "" if mode.seconds is None else seconds_text(mode.seconds),
                 "" if (gain := self.speed_up(mode.mode)) is None else f"{gain:,.1f}",
                 "too little" if mode.peak_bytes is None else amount(mode.peak_bytes),
             )
@@ -159,7 +158,7 @@ class Cost:
 
     def _lines(self) -> list[str]:
         """What stands below the tables."""
-        where = f"{self.windows:,} windows of {times(self.window)} px at stride {times(self.stride)}"
+        where = f"{counted(self.windows, 'window')} of {times(self.window)} px at stride {times(self.stride)}"
         compared, added = (sum(getattr(row, name) for row in self.rows) for name in ("comparisons", "additions"))
         lines = [
             f"{where} on {times(self.image_size)} px",
@@ -172,6 +171,8 @@ class Cost:
             lines.append(f"exact: {exact.reason}")
         if not self.predicted:
             lines.append("no seconds: this device has not been measured; predict=True does that once, for some seconds")
+        elif self.modes["crops"].seconds is not None:
+            lines += rough(len(self.window))
         return [*lines, *map(str, self.advice)]
 
 

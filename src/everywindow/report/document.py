@@ -1,12 +1,19 @@
 """A page of HTML that stands alone: its look, and the parts that pages are made of. Nothing is fetched from anywhere.
 
-All text that parts are given is escaped here; what they give back is HTML.
+All text that parts are given is escaped here, but for cells that are :class:`Html`; what they give back is HTML.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+
+
+class Html(str):
+    """What is HTML already, in the place of text."""
+
+    __slots__ = ()
+
 
 CSS = """
 :root { --ink: #1d2329; --soft: #56606b; --line: #dfe3e7; --paper: #fff; --back: #f5f6f4; --accent: #2f6690;
@@ -47,7 +54,7 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: .6rem 0; padding: 0; font-size: .85rem;
   color: var(--soft); list-style: none; }
 .legend i { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .4rem; }
-.blocks { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1.2rem .4rem; margin: 1rem 0 0; padding: 0;
+.blocks { display: flex; flex-wrap: wrap; align-items: flex-end; gap: 1.4rem 1.1rem; margin: 1rem 0 0; padding: 0;
   list-style: none; }
 .blocks li { flex: 0 1 auto; min-width: 5.2rem; max-width: 9rem; text-align: center; font-size: .76rem;
   line-height: 1.35; }
@@ -66,6 +73,10 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
 .picture { display: flex; flex-wrap: wrap; gap: 1rem 1.5rem; align-items: center; margin: 1rem 0; }
 .picture > svg { flex: none; max-width: 100%; }
 .picture > .rows { flex: 1 1 24rem; margin: 0; min-width: 0; }
+td small { display: block; color: var(--soft); font-size: .8rem; }
+td svg { display: block; margin: .15rem 0 0 auto; }
+td img { display: block; max-width: 6rem; max-height: 4rem; border-radius: 4px; }
+.right { color: var(--good); } .wrong { color: var(--none); }
 @media (max-width: 40rem) {
   main { padding: 1.5rem .75rem 3rem; }
   section { padding: 1.1rem .9rem; }
@@ -74,9 +85,27 @@ summary { cursor: pointer; color: var(--accent); font-size: .9rem; }
   .stacked thead { display: none; } .stacked tr, .stacked td { display: block; border: 0; padding: .1rem 0; }
   .stacked tr { border-bottom: 1px solid var(--line); padding: .4rem 0; } .stacked td:first-child { font-weight: 600; }
   .stacked td:nth-child(n + 3)::before { content: "→ "; }
+  .cards thead { display: none; } .cards tr { display: block; padding: .6rem 0; border-bottom: 1px solid var(--line); }
+  .cards td, .cards td.number { display: grid; grid-template-columns: 9rem 1fr; gap: .8rem; border: 0; padding: .1rem 0;
+    text-align: left; white-space: normal; }
+  .cards td:first-child { display: block; font-weight: 600; } .cards td:first-child small { font-weight: 400; }
+  .cards td:not(:first-child)::before { content: attr(data-name); color: var(--soft); }
+  .cards td svg { margin-left: 0; } .cards td:empty { display: none; }
   .rows .name { grid-area: name; } .rows .value { grid-area: value; } .rows .bars { grid-area: bars; }
 }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
+"""
+
+
+FRAGMENT_CSS = """
+.everywindow { max-width: 100%; }
+.everywindow .scroll { overflow-x: auto; margin: .5rem 0 1.25rem; }
+.everywindow table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: 0; }
+.everywindow th, .everywindow td { padding: .25rem 1.4rem .25rem 0; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid #8884; }
+.everywindow th { font-weight: 500; opacity: .7; }
+.everywindow td.number, .everywindow th.number { text-align: right; }
+.everywindow p { margin: .25rem 0; overflow-wrap: anywhere; }
 """
 
 
@@ -91,6 +120,11 @@ def page(title: str, parts: Iterable[str]) -> str:
             "</main>\n</body>\n</html>\n",
         ]
     )
+
+
+def fragment(parts: Iterable[str]) -> str:
+    """Parts for a page of someone else's, such as a notebook, whose look they keep out."""
+    return "\n".join([f"<style>{FRAGMENT_CSS}</style>", '<div class="everywindow">', *parts, "</div>"])
 
 
 def section(heading: str, *parts: str, kind: str = "", tone: str = "") -> str:
@@ -125,16 +159,21 @@ def facts(named: Iterable[tuple[str, str]]) -> str:
 def columns(rows: Sequence[Sequence[str]], left: int = 1, kind: str = "") -> str:
     """A table with its header; beyond the first ``left`` columns stand numbers.
 
-    Wide ones scroll by themselves; of kind ``"stacked"`` cells stand below one another on a narrow screen.
+    Wide ones scroll by themselves; on a narrow screen the cells of a row stand below one another: of kind ``"stacked"``
+    as they are, of kind ``"cards"`` beside the names of their columns.
     """
     head, *body = rows
-    lines = [_row("th", head, left), *(_row("td", row, left) for row in body)]
+    lines = [_row("th", head, left), *(_row("td", row, left, head) for row in body)]
     inside = f"<thead>{lines[0]}</thead><tbody>{''.join(lines[1:])}</tbody>"
     return f'<div class="scroll"><table{f" class={kind}" if kind else ""}>{inside}</table></div>'
 
 
-def _row(tag: str, cells: Sequence[str], left: int) -> str:
-    shown = (f"<{tag}{'' if at < left else ' class=number'}>{escape(cell)}</{tag}>" for at, cell in enumerate(cells))
+def _row(tag: str, cells: Sequence[str], left: int, names: Sequence[str] = ()) -> str:
+    shown = []
+    for at, cell in enumerate(cells):
+        look = "" if at < left else ' class="number"'
+        named = f' data-name="{escape(names[at])}"' if names else ""
+        shown.append(f"<{tag}{look}{named}>{cell if isinstance(cell, Html) else escape(cell)}</{tag}>")
     return f"<tr>{''.join(shown)}</tr>"
 
 

@@ -13,6 +13,7 @@ from everywindow.io import atomic_file
 from everywindow.report.cost import Cost
 from everywindow.report.document import page
 from everywindow.report.explanation_page import story
+from everywindow.report.text import counted
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,13 +76,14 @@ class Explanation:
             else f"no one pass: {known.refusal.layer}: {known.refusal.why}"
         )
         ends = [f"exact: sharing ends at {known.ends.layer}: {known.ends.why}"] if known.ends else []
-        counted = ", ".join(f"{name} {macs:,}" for name, macs in cost.macs.items())
+        macs = ", ".join(f"{name} {each:,}" for name, each in cost.macs.items())
+        windows = counted(cost.windows, "window")
         return "\n".join(
             [
                 f"{self.name}: windows of {times(cost.window)} px, {cost.params:,} parameters",
                 one_pass,
                 *ends,
-                f"mult-adds for {cost.windows:,} windows of {times(cost.image_size)} px: {counted}",
+                f"mult-adds for {windows} of {times(cost.image_size)} px: {macs}",
             ]
         )
 

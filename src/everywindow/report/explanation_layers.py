@@ -12,7 +12,7 @@ from everywindow.geometry import times
 from everywindow.report.cost import Cost, cost_rows
 from everywindow.report.document import bar_rows, breakable, bullets, columns, folded, legend, paragraph, section
 from everywindow.report.drawing import bar, block
-from everywindow.report.text import quantity
+from everywindow.report.text import counted, quantity
 
 FAMILIES = {"conv": "convolution", "fc": "fully connected", "pool": "pooling", "other": "other"}
 MODES = {
@@ -36,7 +36,7 @@ def layer_blocks(rows: Sequence[LayerCost], channels: int, cost: Cost) -> str:
     names += [(row.layer, row.kind, row.family, row.shape) for row in rows]
     blocks = []
     for (layer, kind, family, sizes), (count, lengths) in zip(names, maps, strict=True):
-        shape = " × ".join(f"{size:,}" for size in sizes)
+        shape = "×".join(f"{size:,}" for size in sizes)
         drawn = block(_size(lengths, cost.window), count / most, family, f"{layer}: {shape}")
         blocks.append(
             f"<li>{drawn}<b>{breakable(layer)}</b><span>{breakable(kind)}</span><span>{escape(shape)}</span></li>"
@@ -45,7 +45,8 @@ def layer_blocks(rows: Sequence[LayerCost], channels: int, cost: Cost) -> str:
     return section(
         "Its layers, for one window",
         paragraph(
-            "Each block is as high as its map of values and as wide as the map has channels."
+            "A block is the higher the larger its map of values, and the wider the more channels the map has; not to "
+            "scale, but by square roots, so that small ones are seen."
             + (
                 ""
                 if len(rows) == len(cost.rows)
@@ -178,8 +179,8 @@ def work(rows: Sequence[LayerCost], cost: Cost) -> str:
     return section(
         "Where the work is",
         paragraph(
-            f"Mult-adds for the {cost.windows:,} windows of an image of {times(cost.image_size)} px. Each bar is the "
-            "layer's share of its mode's total.",
+            f"Mult-adds for {counted(cost.windows, 'window')} of an image of {times(cost.image_size)} px. "
+            "Each bar is the layer's share of its mode's total.",
             "soft",
         ),
         legend([(mode, MODES[mode]) for mode in totals]),

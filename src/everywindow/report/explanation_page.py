@@ -13,7 +13,7 @@ from everywindow.report.document import bar_rows, bullets, columns, facts, folde
 from everywindow.report.drawing import bar, windows_on_image
 from everywindow.report.explanation_layers import layer_blocks, receptive_field, sharing, work
 from everywindow.report.modules import grouped
-from everywindow.report.text import amount, quantity
+from everywindow.report.text import amount, counted, quantity, rough, seconds_text
 
 MOST = 40
 """Blocks and bars that a section has at most; layers of longer networks are summed up by modules."""
@@ -143,6 +143,7 @@ def _image(cost: Cost) -> str:
     table = [("mode", "mult-adds", "seconds", "speed-up", "memory"), *_modes(cost)]
     exact = cost.modes["exact"]
     notes = [f"In mode exact: {exact.reason}."] if exact.reason else []
+    notes += [f"{line[0].upper()}{line[1:]}." for line in rough(len(cost.window)) if cost.predicted]
     if not cost.predicted:
         notes.append(
             "Seconds are left out: how fast this device is has not been measured yet. ew.cost(..., predict=True) or "
@@ -150,9 +151,9 @@ def _image(cost: Cost) -> str:
         )
     return section(
         f"An image of {times(cost.image_size)} px",
-        paragraph(f"{cost.windows:,} windows of {times(cost.window)} px, one every {times(cost.stride)} px."),
+        paragraph(f"{counted(cost.windows, 'window')} of {times(cost.window)} px, one every {times(cost.stride)} px."),
         f'<div class="picture">{windows_on_image(cost.image_size, cost.window, cost.stride)}{drawn}</div>',
-        columns(table),
+        columns(table, kind="cards"),
         *map(paragraph, notes),
         (paragraph("What would cost less:") + bullets(map(str, cost.advice))) if cost.advice else "",
     )
@@ -171,7 +172,7 @@ def _modes(cost: Cost) -> Iterator[tuple[str, ...]]:
         yield (
             mode.mode,
             f"{mode.macs:,}",
-            "–" if mode.seconds is None else f"{mode.seconds:,.2f}",
+            "–" if mode.seconds is None else seconds_text(mode.seconds),
             "–" if gain is None else f"{gain:,.1f}",
             "too little" if mode.peak_bytes is None else amount(mode.peak_bytes),
         )

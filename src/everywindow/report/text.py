@@ -32,3 +32,30 @@ def amount(count: int) -> str:
     '3.5 MB'
     """
     return f"{quantity(count)}B" if count >= 1000 else f"{count} B"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds for people: two digits of small ones.
+
+    >>> seconds_text(12.345), seconds_text(0.00731)
+    ('12.35', '0.0073')
+    """
+    return f"{seconds:,.2f}" if seconds >= 0.1 or not seconds else f"{seconds:.2g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "window"), counted(2_000, "window"), counted(2, "box")
+    ('1 window', '2,000 windows', '2 boxes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith("x") else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+ROUGH = "predictions for recordings and volumes are rough: off by up to 4 times"
+
+
+def rough(axes: int) -> list[str]:
+    """What is to be said of predicted seconds, by the number of spatial axes: rates were tried on pictures."""
+    return [] if axes == 2 else [ROUGH]

@@ -32,8 +32,8 @@ def _once(count: Callable[[Program], int]) -> Callable[[Program], int]:
     return counted
 
 
-COPY = "copy"
-"""The kind of a call that moves values and multiplies nothing."""
+COPY, POOL = "copy", "pool"
+"""The kinds of calls that move values and multiply nothing; routines that pool volumes are far slower than others."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Work:
 
     Attributes:
         kind: ``"conv"``, ``"filtered"`` (convolutions for which there may be a faster routine), ``"depthwise"``,
-            ``"product"`` (1×1 convolutions, fully connected layers) or :data:`COPY`.
+            ``"product"`` (1×1 convolutions, fully connected layers), :data:`POOL` or :data:`COPY`.
         macs: mult-adds.
         size: positions along an axis of the pieces that it makes, averaged over the axes.
         channels: channels that go into one output.
@@ -195,7 +195,7 @@ def _kind(call: Call) -> tuple[str, int]:
     """How a call's mult-adds run, and how many channels go into one output."""
     rule = rule_for(call.target)
     if rule is None or not rule.macs(call):
-        return COPY, 1
+        return (POOL if "pool" in str(call.target) else COPY), 1
     if not isinstance(rule, Convolution):
         return "product", max(1, rule.macs(call) * BATCH // prod(call.shape))
     out, channels, *kernel = call["weight"].meta["shape"]
