@@ -77,7 +77,7 @@ _R18 = torchvision_model("resnet18")
 
 FILES = (
     FileCase("file-lenet", "LeNet", lenet, 32, 4, 12288),
-    FileCase("file-small", "small padded CNN", small_padded, 64, 32, 6144),
+    FileCase("file-small", "small padded CNN", small_padded, 64, 32, 12288),
     FileCase("file-small-tif", "small padded CNN", small_padded, 64, 32, 6144, suffix="tif"),
     FileCase("file-resnet18-112", "ResNet-18", _R18, 224, 112, 3584),
     FileCase("file-tiles", "small padded CNN", small_padded, 64, 32, 3072, tile=8),

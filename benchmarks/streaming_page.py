@@ -79,7 +79,8 @@ class LoaderRow:
 
 def section(files: Sequence[Kept[FileRow]], loaders: Sequence[Kept[LoaderRow]]) -> str:
     """The part of the page."""
-    conditions = sorted({f"{kept.conditions}, {kept.conditions.date}" for kept in (*files, *loaders)})
+    measured = [kept.conditions for kept in files] + [kept.conditions for kept in loaders]
+    conditions = sorted({f"{each}, {each.date}" for each in measured})
     lines = [
         "## Images larger than memory",
         "",

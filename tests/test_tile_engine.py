@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 import everywindow as ew
 import oracle
@@ -109,3 +110,19 @@ def test_unpadded_tiles_2d(data: st.DataObject, example: Example) -> None:
 @given(data=st.data(), example=networks(axes=3, padded=True))
 def test_tiles_3d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
+
+
+@pytest.mark.parametrize("engine", ["exact", "crops", "fcn"])
+def test_a_sample_is_like_the_scores(engine: str) -> None:
+    torch.manual_seed(0)
+    pad = 0 if engine == "fcn" else 1
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=pad), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.LazyLinear(5))
+    net(torch.zeros(1, 1, 12, 12))
+    prepared = prepare(net.eval(), (12, 12), 1, dtype="float64")
+    settings = replace(settle(prepared, (12, 12), (2, 2), engine, None, 2**30, torch.zeros(1, 30, 30)), engine=engine)
+    one = TileEngine(prepared, (12, 12), (2, 2), settings, engine)
+    grid = WindowGrid((30, 30), (12, 12), (2, 2))
+    sample, tile = one.sample(grid, 1), one.tile(grid, ((0, 1), (0, 1)))
+    scores = one.scores(torch.zeros(1, *tile.size), tile, grid)
+    assert sample.shape == scores.shape == (5, 1, 1)
+    torch.testing.assert_close(sample, scores)

@@ -178,9 +178,7 @@ def _put(made: Path, out: Path, aside: Path) -> None:
 
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:
     """The scores of a window of nothing, to see how many there are."""
-    tile = engine.tile(grid, tuple((0, 1) for _ in grid.counts))
-    blank = torch.zeros((scene.region.channels, *(stop - first for first, stop in tile.pixels)))
-    scores = engine.scores(blank, tile, grid)
+    scores = engine.sample(grid, scene.region.channels)
     return scores.float() if scores.dtype.itemsize < 4 else scores
 
 
