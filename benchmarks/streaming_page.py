@@ -20,6 +20,7 @@ class FileRow:
     Attributes:
         window, stride, part: in pixels; ``part`` per axis of what was scanned.
         file, memory, alone: seconds of the run, of a scan of the pixels in memory, and of the run's tiles in memory.
+        file_cpu, memory_cpu: seconds on processors, of all threads together.
         start: seconds of a run over one window.
         more: mult-adds of the tiles over those of one piece, less 1; None where they are not known.
     """
@@ -33,7 +34,9 @@ class FileRow:
     tiles: int
     engine: str
     file: float
+    file_cpu: float
     memory: float
+    memory_cpu: float
     alone: float
     start: float
     more: float | None
@@ -76,31 +79,35 @@ class LoaderRow:
 
 def section(files: Sequence[Kept[FileRow]], loaders: Sequence[Kept[LoaderRow]]) -> str:
     """The part of the page."""
-    conditions = sorted({f"{kept.conditions}, {kept.conditions.date}" for kept in (*files, *loaders)})
+    measured = [kept.conditions for kept in files] + [kept.conditions for kept in loaders]
+    conditions = sorted({f"{each}, {each.date}" for each in measured})
     lines = [
         "## Images larger than memory",
         "",
-        "`everywindow.stream` from a file to the map on disk, against the same pixels, normalised, in memory: a scan of",
-        "them in one call, and the run's own tiles one after the other. All sides in turns in one process, each the best",
-        "of its rounds. The picture has 12,288×12,288 pixels, RGB of 8 bits, in tiles of 512×512: Zarr with zstd, TIFF",
-        "with JPEG. Of slow networks the upper left part is scanned. Memory: 6 GiB, of which a tile takes its share.",
+        "`everywindow.stream` from a file to the map on disk, against the same pixels, normalised, in memory: a scan",
+        "of them in one call, and the run's own tiles one after the other. All sides in turns in one process, each the",
+        "best of its rounds. The picture has 12,288×12,288 pixels, RGB of 8 bits, in tiles of 512×512: Zarr with zstd,",
+        "TIFF with JPEG. For most networks the upper left part is scanned, so that all takes minutes.",
         "",
-        "| network | file | part | windows | tiles | ran | from the file | in memory | ratio | its tiles in memory | start "
-        "| per tile | more mult-adds |",
-        f"|{' --- |' * 13}",
+        "| network | file | part | windows | tiles | ran | from the file | in memory | ratio | of processor time "
+        "| its tiles in memory | start | per tile | more mult-adds |",
+        f"|{' --- |' * 14}",
         *(file_line(kept.row) for kept in files),
         "",
         f"- **ratio**: rate from the file over that of a scan in memory; wanted is {WANTED}.",
-        "- **start**: a run over a single window: the image's SHA-256, the model's probe, choosing settings, making the",
-        "  result. **per tile**: what a tile takes beyond computing and that start.",
+        "  **of processor time**: the same of the seconds on processors, all threads together, which neither waiting",
+        "  nor other programs enter; there reading and writing count in full, though they run beside the computing.",
+        "- **start**: a run over a single window: the image's SHA-256, the model's probe, choosing settings, making",
+        "  the result. **per tile**: what a tile takes beyond computing and that start.",
         "- **more mult-adds**: what tiles cost, since windows share nothing across their borders.",
         "",
         "### Against a loader of patches",
         "",
-        "The way of most tools ([patches.py](../benchmarks/patches.py)): a data set that cuts each patch out of the TIFF",
-        "with OpenSlide, a `DataLoader` (batch 32 or 64, 1 or 2 workers: the best of the four, tried on some patches), the",
-        "network under `torch.inference_mode`. Its seconds leave out the workers' start, those of the run leave out",
-        "nothing but the capture of the network. Of many windows the loop takes some, in brackets, and is scaled up.",
+        "The way of most tools ([patches.py](../benchmarks/patches.py)): a data set that cuts each patch out of the",
+        "TIFF with OpenSlide, a `DataLoader` (batch 32 or 64, 1 or 2 workers: the best of the four, tried on some",
+        "patches), the network under `torch.inference_mode`. Its seconds leave out the workers' start, those of the",
+        "run leave out nothing but the capture of the network. Of many windows the loop takes some, in brackets, and",
+        "is scaled up.",
         "",
         "| network | stride | part | windows | loop | batch, workers | run | ran | times | difference |",
         f"|{' --- |' * 10}",
@@ -108,8 +115,8 @@ def section(files: Sequence[Kept[FileRow]], loaders: Sequence[Kept[LoaderRow]]) 
         "",
         "**difference**: the largest between both sides' scores, relative to the scores' spread between windows.",
         "",
-        "Made by `make streaming`; one row by",
-        "`python -m benchmarks.streaming --only file-small --out docs/benchmarks.md`.",
+        "Made by `make streaming`, here in one thread of torch: `python -m benchmarks.streaming --threads 1`;",
+        "one row by `python -m benchmarks.streaming --only file-small --out docs/benchmarks.md`.",
         *(f"{each}." for each in conditions),
     ]
     return "\n".join(lines) + "\n"
@@ -128,6 +135,7 @@ def file_line(row: FileRow) -> str:
         f"{_rate(row, row.file)} ({row.file:.1f} s)",
         f"{_rate(row, row.memory)} ({row.memory:.1f} s)",
         ratio,
+        f"{row.memory_cpu / row.file_cpu:.2f}",
         f"{row.alone:.1f} s",
         f"{row.start:.2f} s",
         f"{1000 * row.per_tile:.0f} ms",

@@ -83,4 +83,5 @@ def _between(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mixed(one: np.ndarray, other: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return one * (1 - weight) + other * weight
+    mixed: np.ndarray = one * (1 - weight) + other * weight
+    return mixed

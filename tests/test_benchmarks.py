@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,8 +15,11 @@ import oracle
 from benchmarks.by_hand import ByHand, a_trous, fragments, shift_and_stitch
 from benchmarks.measure import Row
 from benchmarks.page import page
+from benchmarks.patches import LoaderSetting, Patches, loop
 from benchmarks.plain_crops import PlainCrops, Setting
 from benchmarks.results import Kept, keep, present_conditions, read
+from benchmarks.section import PREDICTIONS, STREAMING, section_of, with_section, write_keeping_section
+from benchmarks.streaming_page import FileRow, LoaderRow, section
 from benchmarks.workloads import WORKLOADS, lenet
 from trial_weights import noise, with_trial_weights
 
@@ -83,3 +88,42 @@ def test_the_page_is_written_from_kept_rows(tmp_path: Path) -> None:
     assert "| **3.60** | 3.68 | 4.50 | **0.80** | ≥ share 0.75 | yes, 0.80 | 2e-06 |" in text
     assert "3e-01 (padded)" in text
     assert json.loads((tmp_path / "vgg16.json").read_text())["conditions"]["rounds"] == 3
+
+
+def test_the_section_of_large_images_is_written_from_kept_rows(tmp_path: Path) -> None:
+    file = FileRow("net", 64, 32, 1000, "Zarr", 900, 4, "exact", 10.0, 12.0, 8.0, 9.0, 7.0, 1.0, 0.02)
+    patches = LoaderRow("net", 64, 16, 1000, 900, 90, "32, 1", 50.0, 5.0, "exact", 1e-6)
+    keep(tmp_path, "file", Kept(file, present_conditions(2)))
+    keep(tmp_path, "loader", Kept(patches, present_conditions(2)))
+    one, other = read(tmp_path, "file", FileRow), read(tmp_path, "loader", LoaderRow)
+    assert one is not None
+    assert other is not None
+    assert one.row == file
+    assert (file.ratio, file.per_tile) == (0.8, 0.5)
+    text = section([one], [other])
+    assert "| **0.80** (below 0.9) | 0.75 | 7.0 s | 1.00 s | 500 ms | +2.0 % |" in text
+    assert "| 50.0 s (90) | 32, 1 | 5.0 s | exact | **10.0** | 1e-06 |" in text
+
+
+def test_a_page_that_is_written_anew_keeps_the_marked_parts(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(with_section(with_section("old\n", "p\n", PREDICTIONS), "s\n", STREAMING), encoding="utf-8")
+    write_keeping_section(page, "new\n", STREAMING, PREDICTIONS)
+    text = page.read_text("utf-8")
+    assert text.startswith("new\n")
+    assert "p\n" in section_of(text, PREDICTIONS)
+    assert "s\n" in section_of(text, STREAMING)
+
+
+def test_the_loop_over_patches_gives_the_windows_scores(chain: nn.Module, tmp_path: Path) -> None:
+    pytest.importorskip("openslide")
+    tifffile = pytest.importorskip("tifffile")
+    values = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "x.tif", values, tile=(32, 32), photometric="rgb", compression="zlib")
+    patches = Patches(tmp_path / "x.tif", 64, WINDOW, 16, None, 0.5, 0.25)
+    image = (torch.from_numpy(values[:64, :64]).permute(2, 0, 1) / 255 - 0.5) / 0.25
+    module = copy.deepcopy(chain).float()
+    _, scores = loop(module, patches, LoaderSetting(4, 0))
+    expected = oracle.crops(module, image, (WINDOW, WINDOW), (16, 16))
+    assert patches.windows == 9
+    torch.testing.assert_close(scores, expected.flatten(1), rtol=1e-4, atol=1e-4)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -410,3 +411,19 @@ def test_measured_memory_is_what_was_projected(mode: str, side: int, memory_form
     found = json.loads(run.splitlines()[-1])
     assert found["measured"] <= FACTOR * found["projected"] + BESIDE
     assert found["measured"] >= 0.3 * found["projected"]
+
+
+@pytest.mark.parametrize("engine", ["exact", "crops", "fcn"])
+def test_a_sample_is_like_the_scores(engine: str) -> None:
+    torch.manual_seed(0)
+    pad = 0 if engine == "fcn" else 1
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=pad), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.LazyLinear(5))
+    net(torch.zeros(1, 1, 12, 12))
+    prepared = prepare(net.eval(), (12, 12), 1, dtype="float64")
+    settings = replace(settle(prepared, (12, 12), (2, 2), engine, None, 2**30, torch.zeros(1, 30, 30)), engine=engine)
+    one = TileEngine(prepared, (12, 12), (2, 2), settings, engine)
+    grid = WindowGrid((30, 30), (12, 12), (2, 2))
+    sample, tile = one.sample(grid, 1), one.tile(grid, ((0, 1), (0, 1)))
+    scores = one.scores(torch.zeros(1, *tile.size), tile, grid)
+    assert sample.shape == scores.shape == (5, 1, 1)
+    torch.testing.assert_close(sample, scores)

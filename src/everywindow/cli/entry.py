@@ -44,7 +44,7 @@ for command in (demo, scan, compare, evaluate, cost, explain, export, convert, i
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit code.
 
-    0 on success, 1 where something cannot be done, 2 where the command line is wrong (an option's value among it), 3 where
+    0 on success, 1 where something cannot be done, 2 where the command line or an option's value is wrong, 3 where
     parts could not be done, 128 and the signal's number after one (130 after Ctrl-C).
     Errors are one line on stderr: the thing, the reason, the remedy.
     """

@@ -64,7 +64,7 @@ class TileEngine:
         keep_pages()
         self.settings = settings
         self._prepared = prepared = for_output(prepared, output)
-        self._window, self._stride, self._mode = window, stride, mode
+        self._window, self._stride, self._mode, self._output = window, stride, mode, output
         with using(prepared.module), settings.in_force():
             fcn = settled_pass(prepared, stride, settings, mode)
             self._way = _way(prepared, stride, settings, fcn, output)
@@ -97,6 +97,22 @@ class TileEngine:
             found = self._way.scores(own.copy_(pixels), self._grid(tile))
             found = found[(slice(None), *tile.wanted())]
             return found.cpu().contiguous()
+
+    def sample(self, grid: WindowGrid, channels: int) -> Tensor:
+        """Scores ``[K, 1, ...]`` of a window of nothing, to see how many there are, and of which type.
+
+        Args:
+            grid: the windows of an image.
+            channels: of its pixels.
+        """
+        tile = self.tile(grid, tuple((0, 1) for _ in grid.counts))
+        blank = torch.zeros((channels, *tile.size))
+        if self.settings.engine != "exact":
+            return self.scores(blank, tile, grid)
+        # By the network itself: to lay out the weights for sharing takes longer than a window.
+        with using(self._prepared.module), self.settings.in_force():
+            pixels = blank.to(self._prepared.device, self._prepared.dtype)
+            return Crops(self._prepared.module, self._output).scores(pixels, self._grid(tile), (1, "contiguous")).cpu()
 
     def peak_bytes(self, counts: tuple[int, ...], grid: WindowGrid | None = None) -> int:
         """Bytes that scoring a tile of so many windows per axis is projected to take, beside the pixels handed over.

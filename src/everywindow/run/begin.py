@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from everywindow.engines import Plan, Prepared, TileEngine, settle
@@ -162,9 +161,7 @@ def make(job: Job, known: Classifier, scene: Scene, engine: TileEngine, plan: Pl
 
 def _one(engine: TileEngine, grid: WindowGrid, scene: Scene) -> Tensor:
     """The scores of a window of nothing, to see how many there are."""
-    tile = engine.tile(grid, tuple((0, 1) for _ in grid.counts))
-    blank = torch.zeros((scene.region.channels, *(stop - first for first, stop in tile.pixels)))
-    scores = engine.scores(blank, tile, grid)
+    scores = engine.sample(grid, scene.region.channels)
     return scores.float() if scores.dtype.itemsize < 4 else scores
 
 
