@@ -87,31 +87,31 @@ def check_tiles(data: st.DataObject, example: Example) -> None:
         assert oracle.relative_difference(found, reference, scale) <= EQUAL, engine.settings
 
 
-@drawn(20)
+@drawn(8)
 @given(data=st.data(), example=networks(axes=1, padded=True))
 def test_tiles_1d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
 
 
-@drawn(25)
+@drawn(10)
 @given(data=st.data(), example=networks(axes=2, padded=True))
 def test_padded_tiles_2d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
 
 
-@drawn(20)
+@drawn(8)
 @given(data=st.data(), example=networks(axes=2, padded=False))
 def test_unpadded_tiles_2d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
 
 
-@drawn(12)
+@drawn(6)
 @given(data=st.data(), example=networks(axes=3, padded=True))
 def test_tiles_3d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
 
 
-@drawn(15)
+@drawn(6)
 @given(data=st.data(), example=networks(axes=2, padded=True, wide=True))
 def test_tiles_of_wide_layers_2d(data: st.DataObject, example: Example) -> None:
     check_tiles(data, example)
