@@ -15,6 +15,7 @@ from everywindow.engines.choose import choose, one_pass, provably_equal
 from everywindow.engines.crops import quiet_tf32, tuned
 from everywindow.engines.exact import plan_exact
 from everywindow.engines.fcn import tuned_format
+from everywindow.engines.formats import memory_formats
 from everywindow.engines.prepare import Prepared, bytes_per_window, for_output, most_together, unproved
 from everywindow.engines.scan import check_mode
 from everywindow.errors import InputError
@@ -119,6 +120,8 @@ def settled_pass(
     Raises:
         InputError: the settings are not for this network: nothing proves what they rest on.
     """
+    if settings.engine != "exact" and settings.memory_format not in memory_formats(len(stride)):
+        raise _not_these(f"{settings.memory_format!r} is no memory format of it")
     if settings.engine == "fcn":
         if mode == "fcn":
             return one_pass(prepared, stride)
