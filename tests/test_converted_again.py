@@ -106,7 +106,7 @@ def test_the_original_at_a_multiple_of_its_stride_computes_the_wanted_windows_of
 def test_another_window_or_other_channels_are_refused(given: dict[str, Any], mode: str) -> None:
     fcn = ew.convolutionalize(trial(), window=WINDOWS[2])
     name = next(iter(given))
-    with pytest.raises(ew.InputError, match=f"{name}: .* is not what the network was converted for"):
+    with pytest.raises(ew.InputError, match=f"{name}: this network was converted for"):
         ew.scan(ew.Classifier(fcn, **given), image_for(2), mode=mode)
 
 

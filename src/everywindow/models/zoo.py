@@ -71,10 +71,12 @@ def build(
 
 
 def close_matches(spec: str) -> list[str]:
-    """Names of networks that are near a misspelt one: in its library, where it names one, the nearest in any case."""
+    """Names of networks that are near a misspelt one: of its library first, where it names one."""
     library, _, name = spec.rpartition(":")
-    found = _near(name, LIBRARIES, 0.7)
-    return found or _near(name, (library,), 0.3) if library in LIBRARIES else found
+    if library not in LIBRARIES:
+        return _near(name, LIBRARIES, 0.7)
+    own = (library,)
+    return _near(name, own, 0.6) or _near(name, LIBRARIES, 0.7) or _near(name, own, 0.3)
 
 
 def _near(name: str, libraries: Iterable[str], cutoff: float) -> list[str]:
