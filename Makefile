@@ -10,6 +10,7 @@
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
 # make kills    500 kills of scans in tiles that are resumed, into docs/reliability.md (ten minutes)
 # make memory   peak memory over an image of 4.8 GB, made in HOME_OF_IMAGE, into docs/reliability.md (half an hour)
+# make pictures the maps in docs/images over the real files in DATA
 # make clean    remove the environment and what was built
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
@@ -21,13 +22,14 @@ WORKERS ?= 2
 EXAMPLES ?= 10000
 SEED ?= 1
 ZOO ?=
+DATA ?= ../shared/data
 HOME_OF_IMAGE ?= /tmp/everywindow-memory
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench streaming predictions zoo counts laws kills memory clean
+.PHONY: demo example test check format bench streaming predictions zoo counts laws kills memory pictures clean
 
 .DELETE_ON_ERROR:
 
@@ -74,6 +76,9 @@ kills: $(VENV)/test.stamp
 
 memory: $(VENV)/test.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory $(HOME_OF_IMAGE) --out docs/reliability.md
+
+pictures: $(VENV)/test.stamp
+	$(BIN)/python docs/images/draw_maps.py $(DATA)
 
 clean:
 	rm -rf $(VENV) demo-output example-output dist
