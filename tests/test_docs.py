@@ -20,8 +20,7 @@ ELSEWHERE = ("slides.md", "satellite.md", "signals.md", "volumes.md")
 PAGES = [
     page
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if page.name not in ELSEWHERE
-    and EXAMPLE.search(page.read_text(encoding="utf-8"))
+    if page.name not in ELSEWHERE and EXAMPLE.search(page.read_text(encoding="utf-8"))
 ]
 DEMO = "demo-output"
 
