@@ -75,7 +75,11 @@ def slide(data: Path, work: Path) -> Figure:
     figure = Figure((9, 5.6), layout="constrained")
     whole, plain, over = figure.subplot_mosaic([["w", "p"], ["w", "o"]], width_ratios=(1, 1.02)).values()
     rows, columns = PART
-    for axes, title in ((whole, "nuclei, over the whole slide"), (plain, "the part in the frame"), (over, "with the map")):
+    for axes, title in (
+        (whole, "nuclei, over the whole slide"),
+        (plain, "the part in the frame"),
+        (over, "with the map"),
+    ):
         show(axes, image, title)
         if axes is not plain:
             axes.imshow(nuclei, extent=extent(m), cmap=ORANGES, vmin=0, vmax=1, interpolation="nearest")
@@ -162,7 +166,9 @@ def volume(data: Path, work: Path) -> Figure:
     grid = figure.subplots(2, len(SLICES))
     for axes, level in zip(grid.T, SLICES, strict=True):
         nearest = round((level + 0.5 - m.where.centre((0, 0, 0))[2]) / m.where.cell()[2])
-        for one, title in zip(axes, (f"slice {level} of the third axis", "medium (blue), bright (orange)"), strict=True):
+        for one, title in zip(
+            axes, (f"slice {level} of the third axis", "medium (blue), bright (orange)"), strict=True
+        ):
             show(one, voxels[..., level].T, title)
         for klass, colours in (("medium", BLUES), ("bright", ORANGES)):
             there = probabilities(m, klass)[..., nearest].T
