@@ -3,14 +3,17 @@
 # make test     the whole test suite
 # make check    format, lint, types, layers
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
+# make streaming  from files larger than memory, against pixels in memory and patches, into docs/benchmarks.md
 # make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
 # make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
 # make counts   mult-adds of torchvision's networks against torch's own counter
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
+# make kills    500 kills of scans in tiles that are resumed, into docs/reliability.md (ten minutes)
+# make memory   peak memory over an image of 4.8 GB, made in HOME_OF_IMAGE, into docs/reliability.md (half an hour)
 # make clean    remove the environment and what was built
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
-# WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which;
+# WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which (SEED: which kills, too);
 # ZOO=--all-timm takes all of timm's networks.
 
 PYTHON ?= python3
@@ -18,12 +21,14 @@ WORKERS ?= 2
 EXAMPLES ?= 10000
 SEED ?= 1
 ZOO ?=
+HOME_OF_IMAGE ?= /tmp/everywindow-memory
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench predictions zoo counts laws clean
+.PHONY: demo example test check format bench streaming predictions zoo counts laws kills memory clean
+
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/core.stamp
@@ -47,6 +52,10 @@ format: $(VENV)/check.stamp
 
 bench: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --out docs/benchmarks.md
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming --out docs/benchmarks.md
+
+streaming: $(VENV)/test.stamp
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.streaming --out docs/benchmarks.md
 
 zoo: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --workers $(WORKERS) --threads 1 --out docs/zoo.md --readme README.md $(ZOO)
@@ -59,6 +68,12 @@ predictions: $(VENV)/test.stamp
 
 laws: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.laws --examples $(EXAMPLES) --seed $(SEED) --out docs/zoo.md
+
+kills: $(VENV)/test.stamp
+	$(BIN)/python -m benchmarks.kills --kills 500 --seed $(SEED) --out docs/reliability.md
+
+memory: $(VENV)/test.stamp
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory $(HOME_OF_IMAGE) --out docs/reliability.md
 
 clean:
 	rm -rf $(VENV) demo-output example-output dist

@@ -15,7 +15,7 @@ from benchmarks.finer import FinerRow, measure_finer
 from benchmarks.measure import Row, measure
 from benchmarks.page import finer_summary, page, summary
 from benchmarks.results import FOLDER, QUICK_FOLDER, Kept, fingerprint, keep, present_conditions, read
-from benchmarks.section import PREDICTIONS, write_keeping_section
+from benchmarks.section import PREDICTIONS, STREAMING, write_keeping_section
 from benchmarks.workloads import FINER, WORKLOADS, Finer, Workload
 from everywindow.errors import EverywindowError
 from torchvision_shim import make_importable
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.page and (not options.only or work.name in options.only):
             failed += not _measured(work, options.rounds, options.quick, folder)
     if options.out:
-        write_keeping_section(options.out, _page(folder), PREDICTIONS)
+        write_keeping_section(options.out, _page(folder), STREAMING, PREDICTIONS)
     return int(failed > 0)
 
 

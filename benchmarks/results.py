@@ -15,12 +15,13 @@ import torch
 
 from benchmarks.finer import FinerRow
 from benchmarks.measure import Row
+from benchmarks.streaming_page import FileRow, LoaderRow
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench"
 QUICK_FOLDER = ROOT / "build" / "bench-quick"
 
-AnyRow = TypeVar("AnyRow", bound=Row | FinerRow)
+AnyRow = TypeVar("AnyRow", bound=Row | FinerRow | FileRow | LoaderRow)
 
 
 @dataclass(frozen=True)

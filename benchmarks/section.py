@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-LAWS, PREDICTIONS = "make laws", "make predictions"
+LAWS, PREDICTIONS, STREAMING = "make laws", "make predictions", "make streaming"
 """The parts that are written by these commands."""
 
 
@@ -34,8 +34,9 @@ def with_section(page: str, text: str, name: str = LAWS) -> str:
     return page.replace(old, section) if old else f"{page.rstrip()}\n\n{section}"
 
 
-def write_keeping_section(path: Path, page: str, name: str = LAWS) -> None:
-    """Write a page, with the marked part of the one that it replaces."""
-    old = section_of(path.read_text(encoding="utf-8"), name) if path.exists() else ""
+def write_keeping_section(path: Path, page: str, *names: str) -> None:
+    """Write a page, with the marked parts of the one that it replaces."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    parts = [page, *(section for name in names or (LAWS,) if (section := section_of(old, name)))]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{page.rstrip()}\n\n{old}" if old else page, encoding="utf-8")
+    path.write_text("\n\n".join(part.rstrip() for part in parts) + "\n", encoding="utf-8")

@@ -251,6 +251,50 @@ def test_a_graph_with_another_operation_is_refused(bundle: Path) -> None:
         load(bundle)
 
 
+@pytest.mark.parametrize("where", ["state", "layer", "kwargs"])
+def test_names_that_would_be_code_are_refused(bundle: Path, tmp_path: Path, where: str) -> None:
+    """A name from a file that ends the text it stands in would run as code where the network is written as such."""
+    trap = tmp_path / "sprung"
+    code = f"open(bytes({list(str(trap).encode())}),'w')"
+    name = f'gain", {code} or "'
+
+    def replace(data: dict[str, Any]) -> None:
+        if where == "state":
+            old = next(iter(data["state"]))
+            text = json.dumps(data).replace(json.dumps(old), json.dumps(name))
+            data.update(json.loads(text))
+            tensors = load_file(bundle / "model.safetensors")
+            save_file(
+                {name if key == old else key: value for key, value in tensors.items()}, bundle / "model.safetensors"
+            )
+        elif where == "layer":
+            data["nodes"][-1]["layer"] = name
+        else:
+            data["nodes"][-1].setdefault("kwargs", {})[f"a={code}, b"] = 1
+
+    edit(bundle / "graph.json", replace)
+    with pytest.raises(ModelError, match=r"named|is no name|name is none"):
+        load(bundle)
+    assert not trap.exists()
+
+
+def test_a_live_network_with_such_names_is_scanned_without_writing_code(tmp_path: Path) -> None:
+    import everywindow as ew
+
+    trap = tmp_path / "sprung"
+    name = f"a', open(bytes({list(str(trap).encode())}),'w'), '"
+    net = nn.Sequential()
+    net.add_module(name, nn.Conv2d(1, 2, 3))
+    net.add_module("flat", nn.Flatten())
+    net.eval()
+    image = torch.randn(1, 9, 9)
+    m = ew.scan(net, image, window=3, progress=False)
+    assert torch.allclose(m.scores, net[0](image).detach(), atol=1e-5)
+    assert not trap.exists()
+    with pytest.raises(ew.ConversionError, match="cannot be written as code"):
+        ew.convolutionalize(net, window=3)
+
+
 @pytest.mark.parametrize("name", ["config.json", "graph.json"])
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", "3", '{"a": 1}', "\x00", '{"format": "x"}'])
 def test_damaged_json_is_refused(bundle: Path, name: str, text: str) -> None:

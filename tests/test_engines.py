@@ -313,7 +313,7 @@ def test_sharing_is_taken_where_it_is_predicted_much_faster(
         def one_pass(self, share: float) -> float:
             return 1.0
 
-    monkeypatch.setattr("everywindow.engines.choose.forecast", lambda *given: Fixed(10.0, exact, None, 10.0, 0.0))
+    monkeypatch.setattr("everywindow.engines.choose.forecast", lambda *given: Fixed(10.0, exact, None, 10.0, 0.0, 1))
     image = noise((1, 1, 61, 47), 3)[0]
     assert ew.scan(copy.deepcopy(PLAIN), image, window=12, stride=1, progress=False).plan.engine == engine
 

@@ -18,13 +18,15 @@ NAMES = {
         "Detection",
         "Evaluation",
         "Explanation",
+        "Exported",
         "FullyConvolutional",
         "Pyramid",
         "ScoreMap",
+        "Streamed",
     ),
-    *("compare", "convolutionalize", "cost", "evaluate", "explain", "load", "pyramid", "scan"),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "pyramid", "scan", "stream"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
-    *("InputError", "ModelError", "TrustError"),
+    *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
 
 COMMON = "pad scale output device dtype memory progress"
@@ -33,11 +35,14 @@ PARAMETERS = {
     "load": "spec weights trust window",
     "convolutionalize": "classifier window stride channels",
     "scan": f"classifier image window stride mode {COMMON}",
+    "stream": "classifier image out window stride mode pad scale level spacing roi raw mask tile output device dtype "
+    "memory progress resume overwrite fail_fast reopen",
     "compare": f"classifier image window stride modes {COMMON} samples seed strict raw on_image",
     "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small raw "
     "out overwrite strict seed output device dtype memory progress",
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
+    "export": "result to klass threshold most coordinates probabilities",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from everywindow.errors import InputError
+from everywindow.geometry import Place
 from everywindow.geometry.verdict import Reason, Verdict
 from everywindow.report import ScoreMap
 
@@ -174,16 +175,102 @@ def test_bfloat16_is_widened(scores: torch.Tensor, tmp_path: Path) -> None:
     assert torch.equal(ScoreMap.load(tmp_path / "m.npz").scores, m.scores.float())
 
 
-def test_zarr_is_an_array_with_named_axes_and_attributes(scores: torch.Tensor, tmp_path: Path) -> None:
+def test_zarr_holds_an_array_with_named_axes_and_attributes(scores: torch.Tensor, tmp_path: Path) -> None:
     import zarr
 
     make(scores).save(tmp_path / "m.zarr")
-    stored = zarr.open_array(str(tmp_path / "m.zarr"), mode="r")
-    assert stored.shape == (3, 4, 6)
-    assert stored.metadata.dimension_names == ("class", "y", "x")  # type: ignore[union-attr]
-    assert stored.attrs["window"] == [5, 5]
-    assert stored.attrs["verdict"]["exact"] is False
-    assert "torch" in stored.attrs["versions"]  # type: ignore[operator]
+    stored = zarr.open_group(str(tmp_path / "m.zarr"), mode="r")
+    assert stored["0"].shape == (3, 4, 6)  # type: ignore[union-attr]
+    assert stored["0"].metadata.dimension_names == ("c", "y", "x")  # type: ignore[union-attr]
+    own: dict[str, object] = stored.attrs["everywindow"]  # type: ignore[assignment]
+    assert own["window"] == [5, 5]
+    assert own["verdict"]["exact"] is False  # type: ignore[index]
+    assert "torch" in own["versions"]  # type: ignore[operator]
+
+
+def test_the_older_format_is_still_read(scores: torch.Tensor, tmp_path: Path) -> None:
+    import zarr
+
+    older = {
+        "format": "everywindow score map 1",
+        "offsets": [[-1, 1, 3, 5], [0, 2, 4, 6, 8, 10]],
+        "window": [5, 5],
+        "stride": [2, 2],
+        "mode": "fcn",
+        "activation": "softmax",
+        "classes": ["a", "b", "c"],
+        "verdict": {"exact": True, "reasons": []},
+        "image_size": [10, 15],
+        "scale": 0.5,
+        "path": None,
+        "seconds": 1.5,
+        "plan": None,
+        "versions": {},
+    }
+    names = ["class", "y", "x"]
+    zarr.create_array(str(tmp_path / "m.zarr"), data=scores.numpy(), dimension_names=names, attributes=older)
+    with open(tmp_path / "m.npz", "wb") as file:
+        np.savez_compressed(file, scores=scores.numpy(), metadata=np.array(json.dumps(older)))
+    for name in ("m.zarr", "m.npz"):
+        m = ScoreMap.load(tmp_path / name)
+        assert torch.equal(m.scores, scores)
+        assert m.offsets == ((-1, 1, 3, 5), (0, 2, 4, 6, 8, 10))
+        assert (m.classes, m.scale, m.seconds) == (("a", "b", "c"), 0.5, 1.5)
+
+
+def nan_outside(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same scores with a frame of windows that were not scored, and the strongest of them far off."""
+    framed = torch.full((len(scores), *(n + 2 for n in scores.shape[1:])), torch.nan)
+    framed[:, 1:-1, 1:-1] = scores
+    return scores, framed
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "none"])
+def test_windows_that_were_not_scored_count_nowhere(scores: torch.Tensor, activation: str) -> None:
+    inner, framed = nan_outside(scores)
+    m, whole = make(inner, start=2, activation=activation), make(framed, activation=activation)
+    for kind in ("mean_probability", "mean_score", "sum_score", "max"):
+        torch.testing.assert_close(whole.image_scores(kind), m.image_scores(kind))  # type: ignore[arg-type]
+    for k in range(3):
+        assert whole.strongest(k).start == m.strongest(k).start
+        for threshold in (0.1, 0.4):
+            assert [d.start for d in whole.peaks(k, threshold)] == [d.start for d in m.peaks(k, threshold)]
+            assert [d.start for d in whole.boxes(k, threshold)] == [d.start for d in m.boxes(k, threshold)]
+    assert whole.plot() is not None
+    assert whole.plot(np.zeros((12, 12)), 0) is not None
+
+
+def test_a_map_without_any_score_says_so(scores: torch.Tensor, tmp_path: Path) -> None:
+    m = make(torch.full_like(scores, torch.nan))
+    m.save(tmp_path / "m.zarr")
+    for ask in (m.image_scores, m.strongest, m.peaks, m.boxes, m.plot, ScoreMap.load(tmp_path / "m.zarr").top):
+        with pytest.raises(InputError, match="nothing was scored"):
+            ask()
+
+
+def test_a_placed_map_answers_in_pixels_of_the_given_image(scores: torch.Tensor, tmp_path: Path) -> None:
+    place = Place((5, 5), (2, 2), (1, 0), (10.0, 3.5), (4.0, 2.5))
+    offsets = (tuple(2 * i - 1 for i in range(4)), tuple(2 * i for i in range(6)))
+    m = make(scores, place=place, offsets=offsets, source={"spacing": [0.5, 0.5], "unit": "micrometer"})
+    for suffix in (".npz", ".zarr"):
+        m.save(tmp_path / f"m{suffix}")
+        loaded = ScoreMap.load(tmp_path / f"m{suffix}")
+        assert loaded.place == place
+        assert loaded.source == m.source
+        for one in (loaded.strongest(1), *loaded.boxes(1, 0.0), *loaded.peaks(1, 0.0)):
+            assert tuple(zip(one.start, one.stop, strict=True)) == place.box(one.index)
+        assert loaded.plot(klass=1).axes[0].get_xlim() == pytest.approx(
+            (place.first_edge()[1], place.first_edge()[1] + 6 * place.cell()[1])
+        )
+
+
+def test_a_map_larger_than_memory_is_not_read(
+    scores: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(scores).save(tmp_path / "m.zarr")
+    monkeypatch.setattr("everywindow.report.files.free_bytes", lambda device: scores.nbytes - 1)
+    with pytest.raises(InputError, match="memory are free"):
+        ScoreMap.load(tmp_path / "m.zarr")
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".zarr", ".png"])

@@ -20,6 +20,7 @@ from everywindow.errors import (
     IndependenceError,
     InputError,
     ModelError,
+    StoppedError,
     TrustError,
 )
 
@@ -31,17 +32,21 @@ if TYPE_CHECKING:
         Detection,
         Evaluation,
         Explanation,
+        Exported,
         FullyConvolutional,
         Pyramid,
         ScoreMap,
+        Streamed,
         compare,
         convolutionalize,
         cost,
         evaluate,
         explain,
+        export,
         load,
         pyramid,
         scan,
+        stream,
     )
     from everywindow.inferer import DenseInferer
 
@@ -59,21 +64,26 @@ __all__ = [
     "Evaluation",
     "EverywindowError",
     "Explanation",
+    "Exported",
     "FullyConvolutional",
     "IndependenceError",
     "InputError",
     "ModelError",
     "Pyramid",
     "ScoreMap",
+    "StoppedError",
+    "Streamed",
     "TrustError",
     "compare",
     "convolutionalize",
     "cost",
     "evaluate",
     "explain",
+    "export",
     "load",
     "pyramid",
     "scan",
+    "stream",
 ]
 
 

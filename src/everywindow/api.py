@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from everywindow.comparing import (
     Asked,
     compare_one,
     compare_several,
+    described,
     listed,
     read_for,
     scored,
@@ -41,11 +43,14 @@ from everywindow.evaluation import (
     evaluated,
     told_of,
 )
+from everywindow.exporting import MOST, Coordinates, Exported, Wanted, exported
 from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
 from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
+from everywindow.run import Shown, Streamed, Task, resident
+from everywindow.run import stream as streamed
 
 Sizes = int | Sequence[int]
 Model = Classifier | nn.Module
@@ -129,6 +134,96 @@ def scan(
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
     steps = None if stride is None else per_axis("stride", _listed(stride), len(known.window))
     return scored(known, prepared, read, steps, mode=mode, output=output, memory=memory, progress=progress)
+
+
+def stream(
+    classifier: Model,
+    image: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    window: Sizes | None = None,
+    stride: Sizes | None = None,
+    mode: str = "exact",
+    pad: Sizes | None = None,
+    scale: float | None = None,
+    level: int | None = None,
+    spacing: float | None = None,
+    roi: Sequence[tuple[float, float]] | None = None,
+    raw: bool = False,
+    mask: str | os.PathLike[str] | None = None,
+    tile: Sizes | None = None,
+    output: Output = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    memory: int | str | None = None,
+    progress: Shown = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    fail_fast: bool = False,
+    reopen: Mapping[str, Any] | None = None,
+) -> Streamed:
+    """The classifier's score at every window of an image of any size, written to disk tile by tile.
+
+    The map is that of :func:`scan`. The image is read by parts, so it may be larger than memory; a run that was stopped
+    or killed goes on where it was. :meth:`ScoreMap.load` reads the result, :func:`export` gives it to other programs.
+
+    Args:
+        image: file or folder of an image: whatever :func:`scan` reads, TIFF of any size, whole slides, GeoTIFF, zarr
+            and OME-Zarr, NIfTI, WFDB records.
+        out: the result, an OME-Zarr folder whose name ends in ``.zarr``.
+        window, stride, mode, pad, output, device, dtype: as for :func:`scan`.
+        scale: scanned pixels per pixel of the image.
+        level: which resolution of the image to scan, where it has several; 0 is the finest.
+        spacing: extent of a scanned pixel in the image's unit (micrometers of slides: their "mpp"). A level within
+            1 % is taken as it is, else the next finer one is resized.
+        roi: per axis the first pixel and the one after the last, of level 0, to scan no more than that.
+        raw: take values as they are, not scaled to 0 to 1; those of recordings and volumes always are.
+        mask: which windows to leave out: None for those without any data, ``"auto"`` for all without tissue (or other
+            matter), ``"none"`` for none, or a file: a picture that covers the image, of any resolution, not 0 where it
+            is wanted, or GeoJSON. What is left out is NaN.
+        tile: windows per axis that are computed and written together; by default as memory allows.
+        memory: bytes (or a string like ``"2GiB"``) that the whole process may take; by default half of what is free.
+        progress: a bar on stderr; ``"json"`` for a line of JSON per tile.
+        resume: go on with a run of the same job that was not finished, and try again what failed.
+        overwrite: replace a result that is there.
+        fail_fast: end where a tile cannot be read or computed; else it is NaN, and listed in ``failed``.
+        reopen: arguments of :func:`load` with which another process gets the same classifier.
+
+    Raises:
+        InputError: an argument or image that cannot be used; a result of another job is there.
+        StoppedError: a signal asked to stop; what is done stays.
+        ConversionError, IndependenceError: as for :func:`scan`.
+
+    >>> import tempfile, numpy
+    >>> folder = tempfile.mkdtemp()
+    >>> numpy.save(f"{folder}/image.npy", numpy.zeros((40, 50), numpy.uint8))
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.Flatten(), nn.Linear(4 * 4 * 4, 2))
+    >>> clf = Classifier(net, window=8, mean=[0.5], std=[0.5])
+    >>> done = stream(clf, f"{folder}/image.npy", f"{folder}/map.zarr", tile=10, progress=False)
+    >>> done.counts, done.tiles, done.scored, ScoreMap.load(done.path).scores.shape
+    ((33, 43), 20, 1419, torch.Size([2, 33, 43]))
+    """
+    known = as_classifier(classifier, window)
+    axes = len(known.window)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    steps = default_stride(prepared, known.window) if stride is None else per_axis("stride", _listed(stride), axes)
+    task = Task(
+        image=os.fspath(image),
+        out=Path(out),
+        stride=steps,
+        view={"level": level, "spacing": spacing, "scale": scale, "roi": _spans(roi), "pad": pad, "raw": raw},
+        model=None if reopen is None else dict(reopen),
+        mask={"kind": None if mask is None else os.fspath(mask)},
+        mode=mode,
+        output=output,
+        describe=lambda scores: described(known, prepared, scores, output),
+        tile=None if tile is None else per_axis("tile", _listed(tile), axes),
+        memory=memory_limit(memory, prepared.device) + (resident() if memory is None else 0),
+        resume=resume,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        progress=progress,
+    )
+    return streamed(known, prepared, task)
 
 
 def pyramid(
@@ -231,6 +326,49 @@ def compare(
     if read is not None:
         return compare_one(asked, read, read.path)
     return compare_several(asked, images or [], strict, on_image)
+
+
+def export(
+    result: ScoreMap | str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    klass: int | str | None = None,
+    threshold: float = 0.5,
+    most: int = MOST,
+    coordinates: Coordinates = "pixels",
+    probabilities: bool = False,
+) -> Exported:
+    """A score map for another program; the file appears whole or not at all.
+
+    Args:
+        result: a map, or the file of one (``.zarr`` or ``.npz``). GeoTIFF and OME-TIFF of a ``.zarr`` are written
+            by parts, whatever its size.
+        to: the file, by whose suffix the format goes. ``.tif``: Cloud-Optimized GeoTIFF, a band per class.
+            ``.ome.tif``: OME-TIFF, a channel per class, for volumes too. ``.geojson``: outlines of the regions where
+            a class is likely, as QuPath reads them. ``.csv``: the boxes of a class. ``.png``: the heat map.
+            ``.npz``: the map itself.
+        klass: of ``.geojson``, ``.csv`` and ``.png``: name or index of the class; :meth:`ScoreMap.shown_class` by
+            default.
+        threshold: of ``.geojson`` and ``.csv``: least probability; without activation the least score.
+        most: of ``.geojson`` and ``.csv``: the largest regions or the strongest boxes that are kept.
+        coordinates: of ``.geojson``: ``"pixels"`` of the image as it was given, or ``"world"`` in the reference system
+            of a georeferenced image.
+        probabilities: rasters hold probabilities in the place of scores.
+
+    Returns:
+        What was written, with the number of regions or boxes that were left out.
+
+    Raises:
+        InputError: no result, no such format, or a format that cannot hold it.
+        DependencyError: rasterio is missing for ``.tif`` or ``.geojson``.
+
+    >>> from tempfile import mkdtemp
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4 * 4, 10))
+    >>> m = scan(net, torch.zeros(1, 12, 10), window=8, progress=False)
+    >>> written = export(m, f"{mkdtemp()}/boxes.csv", klass=3, threshold=1.0)
+    >>> written.format, written.of, written.count
+    ('CSV', 'boxes', 0)
+    """
+    return exported(result, to, Wanted(klass, threshold, most, coordinates, probabilities))
 
 
 def evaluate(
@@ -418,6 +556,14 @@ def _listed(sizes: Any) -> Any:
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
 
 
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _spans(roi: Sequence[tuple[float, float]] | None) -> list[list[float]] | None:
+    return None if roi is None else [list(span) for span in roi]
+
+
 __all__ = [
     "Classifier",
     "Comparison",
@@ -425,15 +571,19 @@ __all__ = [
     "Detection",
     "Evaluation",
     "Explanation",
+    "Exported",
     "FullyConvolutional",
     "Pyramid",
     "ScoreMap",
+    "Streamed",
     "compare",
     "convolutionalize",
     "cost",
     "evaluate",
     "explain",
+    "export",
     "load",
     "pyramid",
     "scan",
+    "stream",
 ]

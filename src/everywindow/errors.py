@@ -58,3 +58,11 @@ class ConversionError(EverywindowError):
 
 class DependencyError(EverywindowError, ImportError):
     """An optional package that is not installed."""
+
+
+class StoppedError(EverywindowError):
+    """A run that a signal asked to stop; ``signal`` is its number. What is done stays, and the run can be resumed."""
+
+    def __init__(self, what: str, why: str, remedy: str, signal: int) -> None:
+        self.signal = signal
+        super().__init__(what, why, remedy)

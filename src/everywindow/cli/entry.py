@@ -14,12 +14,13 @@ from everywindow import __version__
 from everywindow.cli.comparing import compare
 from everywindow.cli.evaluating import evaluate
 from everywindow.cli.explaining import explain
+from everywindow.cli.exporting import export
 from everywindow.cli.files import convert, info
 from everywindow.cli.pricing import cost
 from everywindow.cli.scanning import scan
 from everywindow.cli.try_out import demo
 from everywindow.cli.words import as_options, error_text, is_option
-from everywindow.errors import EverywindowError
+from everywindow.errors import EverywindowError, StoppedError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 TRACEBACK = "EVERYWINDOW_TRACEBACK"
@@ -36,15 +37,15 @@ def cli() -> None:
     """
 
 
-for command in (demo, scan, compare, evaluate, cost, explain, convert, info):
+for command in (demo, scan, compare, evaluate, cost, explain, export, convert, info):
     cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command line; gives the exit code.
 
-    0 on success, 1 where something cannot be done, 2 where the command line is wrong, an option's value among it, 130
-    after Ctrl-C.
+    0 on success, 1 where something cannot be done, 2 where the command line is wrong, an option's value among it, 3
+    where parts could not be done, 128 and the signal's number after one (130 after Ctrl-C).
     Errors are one line on stderr: the thing, the reason, the remedy.
     """
     with warnings.catch_warnings():
@@ -57,6 +58,8 @@ def main(args: Sequence[str] | None = None) -> int:
             return USAGE
         except click.UsageError as error:
             return _complain(_usage(error), USAGE)
+        except StoppedError as error:
+            return _complain(error_text(error), 128 + error.signal)
         except EverywindowError as error:
             return _complain(error_text(error), USAGE if is_option(error) else FAILED)
         except (click.Abort, KeyboardInterrupt):

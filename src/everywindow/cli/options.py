@@ -67,6 +67,22 @@ class Names(click.ParamType[Any]):
         return names
 
 
+class Spans(click.ParamType[Any]):
+    """Where to begin and to end on each axis: ``0:1000,200:900``."""
+
+    name = "A:B[,A:B]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Read the numbers; whether they can be used is seen later, where the image is known."""
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        try:
+            parts = [part.split(":") for part in value.split(",")]
+            return tuple((float(start), float(stop)) for start, stop in parts)
+        except ValueError:
+            self.fail(f"{value!r} is no start and stop per axis such as 0:1000,200:900", param, ctx)
+
+
 @dataclass(frozen=True)
 class Console:
     """People's text on stdout; with ``--json`` it goes to stderr, and stdout has one JSON document."""
@@ -126,6 +142,33 @@ def image_options(command: Command) -> Command:
         click.option("--memory", metavar="SIZE", help="Bound for what is held at a time, such as 2GiB."),
     )
     return _apply(options, command)
+
+
+def stream_options(command: Command) -> Command:
+    """What is told of scans that are written tile by tile; see :data:`STREAMED`."""
+    return _apply(_stream_options, command)
+
+
+_stream_options = (
+    click.option("--level", type=int, metavar="N", help="Which resolution of the image; 0 is the finest."),
+    click.option("--mpp", type=float, metavar="MICRONS", help="Extent of a pixel to scan at, such as 0.5."),
+    click.option("--roi", type=Spans(), help="Scan only these pixels of level 0, y first: 0:1000,200:900."),
+    click.option("--raw", is_flag=True, help="Take values as they are, and not scaled to 0 to 1."),
+    click.option(
+        "--mask",
+        metavar="auto|none|FILE",
+        help="Leave out windows: auto, those without tissue; FILE, those where the picture is 0, or outside of its "
+        "GeoJSON; none, nothing.  [default: those without any data]",
+    ),
+    click.option("--tile", type=Sizes(), help="Windows that are computed and written together."),
+    click.option("--resume", is_flag=True, help="Go on with a run that was not finished, and try again what failed."),
+    click.option("--overwrite", is_flag=True, help="Replace the result that is there."),
+    click.option("--fail-fast", is_flag=True, help="End where a part of the image cannot be read."),
+    click.option("--progress", type=click.Choice(("bar", "json", "none")), help="How to tell how far the scan is."),
+)
+
+STREAMED = ("level", "mpp", "roi", "raw", "mask", "tile", "resume", "overwrite", "fail_fast", "progress")
+"""Their names."""
 
 
 def json_option(command: Command) -> Command:

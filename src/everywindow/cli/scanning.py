@@ -12,6 +12,7 @@ from everywindow.cli.classes import check_class, classes_option, named
 from everywindow.cli.guard import keep_inputs
 from everywindow.cli.options import (
     MODES,
+    STREAMED,
     Console,
     Numbers,
     image_options,
@@ -19,7 +20,9 @@ from everywindow.cli.options import (
     load_model,
     model_options,
     output_key,
+    stream_options,
 )
+from everywindow.cli.streaming import are_several, scan_streamed, streams
 from everywindow.cli.texts import map_record, map_text, pyramid_record, pyramid_text
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ BOTH = ("map.npz", "heatmap.png")
 
 
 @click.command()
-@click.argument("image")
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @model_options
 @image_options
 @click.option(
@@ -64,11 +67,13 @@ BOTH = ("map.npz", "heatmap.png")
     multiple=True,
     required=True,
     metavar="PATH",
-    help="FILE.npz or FILE.zarr: the scores. FILE.png: the heat map. A folder: both. May be repeated.",
+    help="NAME.zarr: the scores, written tile by tile, of images of any size. FILE.npz: the scores. FILE.png: the heat "
+    "map. A folder: the latter two, or a NAME.zarr for each of several images. May be repeated.",
 )
+@stream_options
 @json_option
 def scan(
-    image: str,
+    images: tuple[str, ...],
     model: str,
     weights: str | None,
     window: Any,
@@ -82,8 +87,26 @@ def scan(
     console: Console,
     output: str | None,
     **options: Any,
-) -> None:
-    """Score every window of IMAGE and write the map."""
+) -> int:
+    """Score every window of IMAGE and write the map.
+
+    With --out NAME.zarr the image may be larger than memory (slides, GeoTIFF, zarr, volumes, recordings), and a run
+    that was stopped goes on with --resume. Of several images, or a folder of them, those that cannot be read are
+    listed and left out.
+
+    \b
+    Exit code 3: done, but for parts or images that could not be read.
+    """
+    told = {name: options.pop(name) for name in STREAMED}
+    if scales is None and (streams(outs) or are_several(images)):
+        keep_inputs(outs, model, (*images, weights, classes))
+        classifier = named(load_model(model, weights, window, trust), classes)
+        check_class(classifier, klass)
+        options |= {"mode": mode, "output": output_key(output)}
+        reopen = {"spec": model, "weights": weights, "window": window, "trust": trust}
+        return scan_streamed(classifier, images, outs, klass, boxes, {**options, **told, "reopen": reopen}, console)
+    _refuse(told)
+    (image,) = images
     if scales is not None and options.pop("scale") is not None:
         raise click.UsageError("--scale and --scales: give one of the two.")
     files = list(map(Path, outs)) if scales is not None else [file for out in outs for file in _files(out)]
@@ -100,6 +123,14 @@ def scan(
     console.say(text)
     console.say(f"written:    {', '.join(map(str, written))}")
     console.result({**record, "files": [str(file) for file in written]})
+    return 0
+
+
+def _refuse(told: dict[str, Any]) -> None:
+    """Options of scans that are written tile by tile, where this is none."""
+    given = next((name for name, value in told.items() if value not in (None, False)), None)
+    if given is not None:
+        raise click.UsageError(f"--{given.replace('_', '-')} needs --out NAME.zarr.")
 
 
 def _check_writable(files: Iterable[Path], several: bool) -> None:

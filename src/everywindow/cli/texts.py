@@ -23,7 +23,7 @@ def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = N
         ("image", _image(m)),
         (
             "windows",
-            f"{m.windows:,} ({_times(m.counts)}) of {_times(m.window)} px at stride {_times(m.stride)}",
+            f"{m.windows:,} ({_times(m.counts)}) of {_times(m.window)} px at stride {_times(m.stride)}{_scored(m)}",
         ),
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
@@ -69,6 +69,7 @@ def map_record(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None =
         "image_size": list(m.image_size),
         "scale": m.scale,
         "windows": m.windows,
+        "scored": int(m.scored().sum()),
         "counts": list(m.counts),
         "window": list(m.window),
         "stride": list(m.stride),
@@ -87,7 +88,7 @@ def map_record(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None =
 def _computed(m: ScoreMap) -> list[tuple[str, str]]:
     """Which engine ran and why, where sharing ended, and what else the plan notes; nothing where there is no plan."""
     plan = m.plan_record() or {}
-    if not plan:
+    if "reason" not in plan:
         return []
     asked = plan["reason"] == "asked for"
     how = HOW[plan["engine"]] if asked else plan["reason"]
@@ -96,6 +97,11 @@ def _computed(m: ScoreMap) -> list[tuple[str, str]]:
     notes = () if sys.stderr.isatty() else plan.get("notes", ())
     lines = [how, *ends, *map(as_options, notes)]
     return [("computed", lines[0]), *(("", line) for line in lines[1:])]
+
+
+def _scored(m: ScoreMap) -> str:
+    number = int(m.scored().sum())
+    return "" if number == m.windows else f", {number:,} of them scored"
 
 
 def _image(m: ScoreMap) -> str:

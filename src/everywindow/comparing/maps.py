@@ -153,3 +153,14 @@ def _is_first(prepared: Prepared, output: Output) -> bool:
 def activation_of(known: Classifier, prepared: Prepared, scores: Tensor, output: Output) -> Any:
     """What makes probabilities of scores ``[K, ...]``: as the classifier says, or as its network ends."""
     return known.activation or final_activation(prepared.network, output, scores)
+
+
+def described(
+    known: Classifier, prepared: Prepared, scores: Tensor, output: Output
+) -> tuple[str, tuple[str, ...] | None]:
+    """What makes probabilities of scores ``[K, ...]``, and the names of their classes.
+
+    Raises:
+        InputError: the classifier has other than as many names as there are scores.
+    """
+    return activation_of(known, prepared, scores, output), checked_classes(known, prepared, scores, output)

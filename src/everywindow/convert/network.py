@@ -11,8 +11,9 @@ from torch import Tensor, fx, nn
 
 from everywindow.convert.frozen import frozen, thawed
 from everywindow.convert.shown import calls_in_words
-from everywindow.errors import InputError
+from everywindow.errors import ConversionError, InputError
 from everywindow.geometry import MapSize, Verdict, WindowGrid, times
+from everywindow.graph import first_odd_name
 from everywindow.graph import original as as_written
 from everywindow.models import Classifier, Told
 
@@ -216,6 +217,9 @@ def _brief(value: Any, most: int = 5) -> str:
 
 
 def _compiled(graph: fx.Graph) -> Any:
+    odd = first_odd_name(graph)
+    if odd is not None:
+        raise ConversionError(f"{odd!r}", "a layer or weight of this name cannot be written as code", "rename it")
     code = graph.python_code("self")
     scope = dict(code.globals)
     exec(code.src, scope)  # the source is made here from the graph's own nodes

@@ -2,26 +2,34 @@
 
 from everywindow.engines.advice import Advice, advice
 from everywindow.engines.crops import first_batch
-from everywindow.engines.memory import memory_limit
+from everywindow.engines.memory import free_bytes, memory_limit
+from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers, priced_windows, usual_size
 from everywindow.engines.scan import MODES, Run, check_mode, run
+from everywindow.engines.settings import Settings, settle
 from everywindow.engines.structure import Structure, structure
+from everywindow.engines.tile import TileEngine
 
 __all__ = [
     "MODES",
     "Advice",
+    "Kept",
     "ModeCost",
     "Plan",
     "Prepared",
     "Run",
+    "Settings",
     "Structure",
+    "TileEngine",
     "advice",
     "check_mode",
     "default_stride",
     "first_batch",
+    "free_bytes",
+    "give_back",
     "memory_limit",
     "mode_costs",
     "predicted_seconds",
@@ -29,6 +37,7 @@ __all__ = [
     "priced_layers",
     "priced_windows",
     "run",
+    "settle",
     "structure",
     "usual_size",
     "windows_of",

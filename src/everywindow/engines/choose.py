@@ -54,7 +54,7 @@ def choose(prepared: Prepared, grid: WindowGrid, mode: str, limit: int) -> Choic
     if mode == "crops":
         return Choice("crops", "asked for")
     if mode == "fcn":
-        return Choice("fcn", "asked for", _one_pass(prepared, grid))
+        return Choice("fcn", "asked for", one_pass(prepared, grid.stride))
     if prepared.network is None:
         return Choice("crops", f"windows one by one: {unproved(prepared)}")
     doubt = unproved(prepared)
@@ -69,7 +69,7 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
         return Choice("crops", "there is one window")
     predicted = forecast(network, grid, prepared.device, prepared.dtype, limit)
     known = measured_seconds(network, grid, limit)
-    fcn = _provably_equal(network, grid)
+    fcn = provably_equal(network, grid.stride)
     guesses = {"crops": predicted.crops, "exact": predicted.exact}
     if fcn is not None:
         guesses["fcn"] = predicted.one_pass(fcn_macs(fcn.maps, grid))
@@ -89,7 +89,7 @@ def _exact(prepared: Prepared, network: Network, grid: WindowGrid, limit: int) -
     return Choice("exact", why, share=predicted.share, forecast=predicted)
 
 
-def _one_pass(prepared: Prepared, grid: WindowGrid) -> FullyConvolutional:
+def one_pass(prepared: Prepared, stride: tuple[int, ...]) -> FullyConvolutional:
     """The converted network; a module that is one stays as it is, and gives every so many of its windows.
 
     Raises:
@@ -99,20 +99,20 @@ def _one_pass(prepared: Prepared, grid: WindowGrid) -> FullyConvolutional:
     module = prepared.module
     if isinstance(module, FullyConvolutional):
         own = module.geometry.stride
-        if not any(step % each for step, each in zip(grid.stride, own, strict=True)):
+        if not any(step % each for step, each in zip(stride, own, strict=True)):
             return module
         raise InputError(
             "stride",
-            f"the converted network is for stride {own}, and {grid.stride} is no multiple of it",
+            f"the converted network is for stride {own}, and {stride} is no multiple of it",
             "give one, or convert the original for another stride",
         )
     if prepared.network is None:
         raise ConversionError(*(prepared.why_not or Reason("network", "it cannot be captured")), INSTEAD)
-    return converted(prepared.network, grid.stride)
+    return converted(prepared.network, stride)
 
 
-def _provably_equal(network: Network, grid: WindowGrid) -> FullyConvolutional | None:
+def provably_equal(network: Network, stride: tuple[int, ...]) -> FullyConvolutional | None:
     """The converted network, where its scores are proved to be those of the crops."""
     if not one_pass_records(network).verdict.exact:
         return None
-    return conversion_of(network, grid.stride)
+    return conversion_of(network, stride)

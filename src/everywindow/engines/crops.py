@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -53,33 +54,134 @@ def run_crops(
     Raises:
         InputError: the limit is too small for one window, or the output is no score vector.
     """
-    largest_batch(limit, window_bytes, f"a window of {times(grid.window)}")
-    largest = min(most, windows_at_a_time(grid, limit, window_bytes))
-    tuner = _tuner(kept_with or module, pixels, grid, largest)
+    search = _Search.of(module, pixels, grid, most, window_bytes, limit, output, kept_with)
     scores: Tensor | None = None
-    done = 0
-    windows = _Windows(pixels, grid)
-    with evaluating(module), torch.inference_mode(), Progress(grid.total, "crops", progress) as bar:
-        runner = _Runner(module)
-        while done < grid.total:
-            setting = _within(tuner.next(), largest)
-            count = min(setting[0], grid.total - done)
-            if setting[1] not in tuner.trusted and not _alike_in(setting[1], runner, windows.batch(done, 1), output):
-                tuner.give_up(setting[1])
-                continue
-            tuner.trusted.add(setting[1])
-            started = time.perf_counter()
-            vectors = score_vectors(picked(runner(windows.batch(done, count, setting[1]), setting[1]), output), count)
-            _synchronise(pixels.device)
-            seconds = time.perf_counter() - started
-            if count == setting[0]:
-                tuner.record(setting, count / seconds)
+    with Progress(grid.total, "crops", progress) as bar:
+        for first, vectors in search.batches():
             scores = vectors.new_empty((grid.total, vectors.shape[1])) if scores is None else scores
-            scores[done : done + count] = vectors
-            done += count
-            bar.update(count)
+            scores[first : first + len(vectors)] = vectors
+            bar.update(len(vectors))
     assert scores is not None
-    return scores.T.reshape(-1, *grid.counts).clone(), _within(tuner.best, largest)
+    return _as_map(scores, grid), search.best
+
+
+def tuned(
+    module: nn.Module,
+    pixels: Tensor,
+    grid: WindowGrid,
+    *,
+    most: int,
+    window_bytes: int,
+    limit: int,
+    output: Output = None,
+    kept_with: nn.Module | Network | None = None,
+) -> Setting:
+    """The batch and memory format that :func:`run_crops` finds best, tried on as few windows as that takes."""
+    search = _Search.of(module, pixels, grid, most, window_bytes, limit, output, kept_with)
+    batches = search.batches()
+    while not search.settled and next(batches, None) is not None:
+        pass
+    batches.close()
+    return search.best
+
+
+class Crops:
+    """The original network, which is in evaluation mode, on windows in batches; its kernels are laid out once."""
+
+    def __init__(self, module: nn.Module, output: Output) -> None:
+        self._runner = _Runner(module)
+        self._output = output
+
+    @torch.inference_mode()
+    def scores(self, pixels: Tensor, grid: WindowGrid, setting: Setting) -> Tensor:
+        """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, by one batch size and memory format."""
+        batch, memory_format = setting
+        windows = _Windows(pixels, grid)
+        vectors = [
+            self.vectors(windows, first, min(batch, grid.total - first), memory_format)
+            for first in range(0, grid.total, batch)
+        ]
+        return _as_map(torch.cat(vectors), grid)
+
+    def vectors(self, windows: _Windows, first: int, count: int, memory_format: str) -> Tensor:
+        """Scores ``[count, K]`` of windows ``first`` to ``first + count``."""
+        outputs = self._runner(windows.batch(first, count, memory_format), memory_format)
+        return score_vectors(picked(outputs, self._output), count)
+
+    def alike_in(self, memory_format: str, window: Tensor) -> bool:
+        """Whether the network gives the same scores in a memory format as in the usual one."""
+        return _alike_in(memory_format, self._runner, window, self._output)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Windows in batches of settings that are tried until the best is found."""
+
+    crops: Crops
+    module: nn.Module
+    pixels: Tensor
+    grid: WindowGrid
+    tuner: Tuner
+    largest: int
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        pixels: Tensor,
+        grid: WindowGrid,
+        most: int,
+        window_bytes: int,
+        limit: int,
+        output: Output,
+        kept_with: nn.Module | Network | None,
+    ) -> _Search:
+        largest_batch(limit, window_bytes, f"a window of {times(grid.window)}")
+        largest = min(most, windows_at_a_time(grid, limit, window_bytes))
+        tuner = _tuner(kept_with or module, pixels, grid, largest)
+        return cls(Crops(module, output), module, pixels, grid, tuner, largest)
+
+    @property
+    def best(self) -> Setting:
+        return _within(self.tuner.best, self.largest)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what would be tried next was tried before."""
+        return len(self.tuner.rates.get(_within(self.tuner.next(), self.largest), ())) > 1
+
+    def batches(self) -> Generator[tuple[int, Tensor]]:
+        """The first window of each batch and the scores of all of it."""
+        windows = _Windows(self.pixels, self.grid)
+        done = 0
+        with evaluating(self.module), torch.inference_mode():
+            while done < self.grid.total:
+                setting = self._next(windows, done)
+                count = min(setting[0], self.grid.total - done)
+                started = time.perf_counter()
+                vectors = self.crops.vectors(windows, done, count, setting[1])
+                _synchronise(self.pixels.device)
+                seconds = time.perf_counter() - started
+                if count == setting[0]:
+                    self.tuner.record(setting, count / seconds)
+                yield done, vectors
+                done += count
+
+    def _next(self, windows: _Windows, first: int) -> Setting:
+        """What to use for the next batch, in a memory format in which the network is known to give the same scores."""
+        while True:
+            setting = _within(self.tuner.next(), self.largest)
+            if setting[1] in self.tuner.trusted:
+                return setting
+            if self.crops.alike_in(setting[1], windows.batch(first, 1)):
+                self.tuner.trusted.add(setting[1])
+            else:
+                self.tuner.give_up(setting[1])
+
+
+def _as_map(vectors: Tensor, grid: WindowGrid) -> Tensor:
+    """Scores ``[windows, K]`` as ``[K, *counts]``."""
+    return vectors.T.reshape(-1, *grid.counts).clone()
 
 
 def windows_at_a_time(grid: WindowGrid, limit: int, window_bytes: int) -> int:

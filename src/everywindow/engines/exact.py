@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from everywindow.engines.memory import require_fits
 from everywindow.engines.output import picked, score_vectors
@@ -17,7 +17,7 @@ from everywindow.engines.pages import Kept
 from everywindow.engines.progress import Progress
 from everywindow.geometry import Span, WindowGrid, rectangles, times
 from everywindow.graph import Network
-from everywindow.sharing import Program, frontier_elements, rest_peak, shared_peak
+from everywindow.sharing import Program, Refold, frontier_elements, program_for, program_macs, rest_peak, shared_peak
 from everywindow.sharing import constants as constants_of
 
 BATCH_ELEMENTS = 2**23
@@ -54,6 +54,18 @@ class Batches:
         """The program of the largest rectangle."""
         return self.programs[max(self.programs, key=prod)]
 
+    @cached_property
+    def macs(self) -> int:
+        """Mult-adds of all windows."""
+        each = {counts: program_macs(program) for counts, program in self.programs.items()}
+        return sum(each[_counts(rectangle)] for rectangle in self.rectangles)
+
+    @property
+    def ends(self) -> str:
+        """The layer at which sharing ends, and why; empty where all is shared."""
+        ends = self.largest.ends
+        return "" if ends is None else f"{ends.reason.layer}: {ends.reason.why}"
+
 
 def run_exact(
     network: Network,
@@ -68,14 +80,29 @@ def run_exact(
     Raises:
         InputError: the output is no score vector.
     """
-    scores: Tensor | None = None
-    with torch.inference_mode(), Progress(grid.total, "exact", progress) as bar:
-        weights = constants_of(network)
-        kept = Kept(batches.peak // 2)
+    with Progress(grid.total, "exact", progress) as bar:
+        return Sharing(network).scores(pixels, grid, batches, bar.update)
+
+
+class Sharing:
+    """A captured network with its weights as the exact engine takes them; they are laid out once."""
+
+    def __init__(self, network: Network) -> None:
+        with torch.inference_mode():
+            self._weights = constants_of(network)
+        self._refolded: dict[tuple[Refold, ...], dict[fx.Node, Any]] = {}
+
+    @torch.inference_mode()
+    def scores(
+        self, pixels: Tensor, grid: WindowGrid, batches: Batches, update: Callable[[int], None] = lambda count: None
+    ) -> Tensor:
+        """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``; ``update`` hears how many are done."""
+        scores: Tensor | None = None
+        kept = Kept(batches.peak // 2, batches.peak)
         for rectangle in batches.rectangles:
             program = batches.programs[_counts(rectangle)]
-            shared = program.shared(_region(pixels, grid, rectangle), weights, kept.relieve)
-            own = program.constants(weights)
+            shared = program.shared(_region(pixels, grid, rectangle), self._weights, kept.relieve)
+            own = self._constants(program)
             for members in _members(program.windows, batches.batch, pixels.device):
                 outputs = program.scored(shared, own, members)
                 vectors = score_vectors(picked(outputs), len(members))
@@ -83,11 +110,17 @@ def run_exact(
                     scores = vectors.new_empty((*grid.counts, vectors.shape[1]))
                 places = [members[:, axis] + first for axis, (first, _) in enumerate(rectangle)]
                 scores[tuple(places)] = vectors
-                bar.update(len(members))
+                update(len(members))
             del shared  # or two rectangles' values would exist at one time
             kept.relieve()
-    assert scores is not None
-    return scores.movedim(-1, 0).contiguous()
+        assert scores is not None
+        return scores.movedim(-1, 0).contiguous()
+
+    def _constants(self, program: Program) -> dict[fx.Node, Any]:
+        """The weights as a program takes them behind its shared part."""
+        if program.refolds not in self._refolded:
+            self._refolded[program.refolds] = program.constants(self._weights)
+        return self._refolded[program.refolds]
 
 
 def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, build: Any) -> Batches:
@@ -108,6 +141,15 @@ def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, 
     largest = programs[max(programs, key=prod)]
     batch = min(_batch(program, limit, itemsize) for program in programs.values())
     return Batches(tuple(cut), programs, batch, max(most, _held(largest, batch, itemsize)))
+
+
+def plan_exact(network: Network, grid: WindowGrid, limit: int, itemsize: int, share: int | None) -> Batches:
+    """:func:`plan_batches` with so many of the calls shared; None for all.
+
+    Raises:
+        InputError: as there.
+    """
+    return plan_batches(network, grid, limit, itemsize, lambda counts: program_for(network, counts, grid.stride, share))
 
 
 def projected_peak(program: Program, itemsize: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from everywindow.engines.formats import formatted_kernels, memory_formats, torch
 from everywindow.engines.memory import SCRATCH, largest_batch
 from everywindow.engines.output import picked, require_vectors
 from everywindow.engines.progress import Progress
-from everywindow.engines.tuning import Tuner, tuner_for
+from everywindow.engines.tuning import Setting, Tuner, tuner_for
 from everywindow.geometry import Tile, WindowGrid, tiles_within
 from everywindow.graph import Output
 
@@ -40,29 +41,89 @@ def run_fcn(
     """
     grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
     tiles, _ = plan_tiles(fcn, grid, limit, pixels.element_size())
-    formats = _formats(len(grid.window), pixels)
-    key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
-    tuner = tuner_for(module, key, Tuner(formats, start=1, largest=1, grows=False))
-    scores: Tensor | None = None
-    fcn.eval()
+    tuner = _tuner(module, grid, pixels)
+    one_pass = OnePass(fcn, module, output)
     with torch.inference_mode(), Progress(grid.total, "fcn", progress) as bar:
-        passes = {name: _Pass(fcn, module, name) for name in formats}
+        parts = _Parts(grid)
         for tile in tiles:
             setting = tuner.next()
-            started = time.perf_counter()
-            part = _scores(picked(passes[setting[1]](_region(pixels, tile)), output), len(grid.counts))
-            rate = max(1, fcn_macs(fcn.maps, fcn.geometry.grid(tile.size))) / (time.perf_counter() - started)
-            tuner.record(setting, rate)
-            part = part[(slice(None), *tile.wanted())]
-            if len(tiles) == 1:
-                scores = part
-                bar.update(grid.total)
-                break
-            scores = part.new_empty((len(part), *grid.counts)) if scores is None else scores
-            scores[(slice(None), *(slice(*span) for span in tile.windows))] = part
-            bar.update(part[0].numel())
-    assert scores is not None
-    return scores.clone(), tiles, setting[1]
+            parts.put(tile, _timed(one_pass, pixels, tile, tuner, setting))
+            bar.update(tile.count)
+    return parts.scores().clone(), tiles, setting[1]
+
+
+def _timed(one_pass: OnePass, pixels: Tensor, tile: Tile, tuner: Tuner, setting: Setting) -> Tensor:
+    """The scores of a tile, by a setting whose rate is recorded."""
+    started = time.perf_counter()
+    part = one_pass.part(pixels, tile, setting[1])
+    fcn = one_pass.fcn
+    rate = max(1, fcn_macs(fcn.maps, fcn.geometry.grid(tile.size))) / (time.perf_counter() - started)
+    tuner.record(setting, rate)
+    return part
+
+
+def tuned_format(fcn: FullyConvolutional, module: nn.Module, pixels: Tensor, *, limit: int, output: Output) -> str:
+    """The memory format that is best on one tile of ``pixels``, tried there."""
+    grid = fcn.geometry.grid(tuple(pixels.shape[1:]))
+    tuner = _tuner(module, grid, pixels)
+    if len(tuner.formats) == 1:
+        return tuner.formats[0]
+    tiles, _ = plan_tiles(fcn, grid, limit, pixels.element_size())
+    one_pass = OnePass(fcn, module, output)
+    with torch.inference_mode():
+        while not tuner.settled:
+            _timed(one_pass, pixels, tiles[0], tuner, tuner.next())
+    return tuner.best[1]
+
+
+class OnePass:
+    """The converted network, with kernels laid out once for each memory format."""
+
+    def __init__(self, fcn: FullyConvolutional, module: nn.Module, output: Output) -> None:
+        self.fcn = fcn.eval()
+        self._module, self._output = module, output
+        self._passes: dict[str, _Pass] = {}
+
+    @torch.inference_mode()
+    def scores(self, pixels: Tensor, grid: WindowGrid, tiles: Sequence[Tile], memory_format: str) -> Tensor:
+        """Scores ``[K, *counts]`` of every window of ``pixels`` ``[C, *size]``, tile by tile."""
+        parts = _Parts(grid)
+        for tile in tiles:
+            parts.put(tile, self.part(pixels, tile, memory_format))
+        return parts.scores()
+
+    def part(self, pixels: Tensor, tile: Tile, memory_format: str) -> Tensor:
+        """The scores of a tile's windows."""
+        if memory_format not in self._passes:
+            self._passes[memory_format] = _Pass(self.fcn, self._module, memory_format)
+        outputs = self._passes[memory_format](_region(pixels, tile))
+        return _scores(picked(outputs, self._output), len(tile.size))[(slice(None), *tile.wanted())]
+
+
+class _Parts:
+    """Scores put together from those of tiles."""
+
+    def __init__(self, grid: WindowGrid) -> None:
+        self._counts = grid.counts
+        self._scores: Tensor | None = None
+
+    def put(self, tile: Tile, part: Tensor) -> None:
+        if tuple(part.shape[1:]) == self._counts:
+            self._scores = part
+            return
+        if self._scores is None:
+            self._scores = part.new_empty((len(part), *self._counts))
+        self._scores[(slice(None), *(slice(*span) for span in tile.windows))] = part
+
+    def scores(self) -> Tensor:
+        assert self._scores is not None
+        return self._scores
+
+
+def _tuner(module: nn.Module, grid: WindowGrid, pixels: Tensor) -> Tuner:
+    fresh = Tuner(_formats(len(grid.window), pixels), start=1, largest=1, grows=False)
+    key = ("fcn", grid.window, grid.stride, pixels.dtype, str(pixels.device), torch.get_num_threads())
+    return tuner_for(module, key, fresh)
 
 
 def _formats(axes: int, pixels: Tensor) -> tuple[str, ...]:

@@ -51,22 +51,33 @@ def keep_pages() -> bool:
     return libc is not None and bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
+def give_back() -> None:
+    """Give all freed memory back to the system."""
+    libc = _libc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
 class Kept:
     """Bounds the freed memory that is kept while a scan runs.
 
     Args:
         most: bytes; what is kept beyond them goes back to the system.
+        taken: bytes that the scan takes at most, where that is known.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, taken: int | None = None) -> None:
         self._most = max(most, LEAST)
-        self._elsewhere = self._resident() - self._used()
+        self._counts = (
+            taken is None or taken > LEAST
+        )  # asking takes longer than a small scan, which cannot keep more than it takes
+        self._elsewhere = self._resident() - self._used() if self._counts else 0
 
     def relieve(self) -> None:
         """Give freed memory back where too much is kept."""
-        libc = _libc()
+        libc = _libc() if self._counts else None
         if libc is not None and self._resident() - self._used() - self._elsewhere > self._most:
-            libc.malloc_trim(0)
+            give_back()
 
     def _used(self) -> int:
         libc = _libc()

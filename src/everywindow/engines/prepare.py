@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from everywindow.convert import FullyConvolutional
+from everywindow.costing import window_peak_bytes
 from everywindow.errors import CaptureError, ConversionError, IndependenceError, InputError
 from everywindow.geometry import Reason
 from everywindow.graph import Network, Output, captured, copied, only, precision, records, using
@@ -104,6 +105,16 @@ def unproved(prepared: Prepared) -> str | None:
     """Why windows may not share a batch; None where the graph proves that they may."""
     reason = prepared.why_not if prepared.network is None else records(prepared.network).unproved
     return None if reason is None else f"{reason.layer}: {reason.why}"
+
+
+def most_together(prepared: Prepared) -> int:
+    """Windows that may share a batch of the original network."""
+    return 1 if prepared.network is None or unproved(prepared) is not None else prepared.network.most
+
+
+def bytes_per_window(prepared: Prepared) -> int:
+    """Bytes of values that a window takes in the original network; 0 where that is not known."""
+    return 0 if prepared.network is None else window_peak_bytes(prepared.network)
 
 
 def _device(given: str | torch.device | None, own: torch.device) -> torch.device:

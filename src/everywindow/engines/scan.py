@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from everywindow.convert import FullyConvolutional
-from everywindow.costing import crops_macs, fcn_macs, window_peak_bytes
+from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import quiet_tf32, run_crops
-from everywindow.engines.exact import plan_batches, run_exact
+from everywindow.engines.exact import plan_exact, run_exact
 from everywindow.engines.fcn import run_fcn
 from everywindow.engines.job import Job
 from everywindow.engines.layers import layer_plans
@@ -21,16 +20,14 @@ from everywindow.engines.measured import remember
 from everywindow.engines.memory import memory_limit
 from everywindow.engines.pages import keep_pages
 from everywindow.engines.plan import Plan
-from everywindow.engines.prepare import Prepared, default_stride, for_output, unproved
+from everywindow.engines.prepare import Prepared, bytes_per_window, default_stride, for_output, most_together, unproved
 from everywindow.engines.tried import one_pass_hint, precision_note
+from everywindow.engines.verdicts import EXACT, verdict_of
 from everywindow.errors import InputError
-from everywindow.geometry import Reason, Verdict, WindowGrid
-from everywindow.graph import Output, evaluating, one_pass_records, using
-from everywindow.sharing import program_for, program_macs
+from everywindow.geometry import Verdict, WindowGrid
+from everywindow.graph import Output, evaluating, using
 
 MODES = ("exact", "fcn", "crops")
-
-EXACT = Verdict(exact=True)
 
 
 @dataclass(frozen=True)
@@ -134,19 +131,8 @@ def _by_fcn(job: Job, choice: Choice) -> Run:
     scores = scores[(slice(None), *(slice(None, None, each) for each in every))]
     macs = sum(fcn_macs(fcn.maps, fcn.geometry.grid(tile.size)) for tile in tiles)
     plan = replace(_plan(job, choice), memory_format=memory_format, tiles=len(tiles), macs=macs)
-    verdict = _own_verdict(job, fcn) if fcn is module else fcn.verdict
+    verdict = verdict_of(job.prepared, fcn)
     return Run(scores.contiguous().cpu(), verdict, plan, job.grid, 0.0)
-
-
-def _own_verdict(job: Job, fcn: FullyConvolutional) -> Verdict:
-    """Of a converted network as it stands now: its owner may have put other layers in."""
-    network = job.prepared.network
-    if network is None:
-        why = job.prepared.why_not or Reason("network", "it cannot be captured")
-        return Verdict(exact=False, reasons=(*fcn.verdict.reasons, why))
-    now = one_pass_records(network)
-    changed = (now.unshared,) if now.unshared else now.verdict.reasons
-    return Verdict(fcn.verdict.exact and not changed and now.verdict.exact, (*fcn.verdict.reasons, *changed))
 
 
 def _by_crops(job: Job, choice: Choice) -> Run:
@@ -156,8 +142,8 @@ def _by_crops(job: Job, choice: Choice) -> Run:
         job.prepared.module,
         job.pixels,
         job.grid,
-        most=1 if doubt is not None or network is None else network.most,
-        window_bytes=0 if network is None else window_peak_bytes(network),
+        most=most_together(job.prepared),
+        window_bytes=bytes_per_window(job.prepared),
         limit=job.limit,
         output=job.output,
         progress=job.progress,
@@ -173,25 +159,17 @@ def _by_crops(job: Job, choice: Choice) -> Run:
 def _by_exact(job: Job, choice: Choice) -> Run:
     network, grid = job.prepared.network, job.grid
     assert network is not None
-    batches = plan_batches(
-        network,
-        grid,
-        job.limit,
-        job.pixels.element_size(),
-        lambda counts: program_for(network, counts, grid.stride, choice.share),
-    )
+    batches = plan_exact(network, grid, job.limit, job.pixels.element_size(), choice.share)
     with evaluating(job.prepared.module):
         scores = run_exact(network, job.pixels, grid, batches, progress=job.progress)
-    macs = {counts: program_macs(program) for counts, program in batches.programs.items()}
-    program = batches.largest
     plan = replace(
         _plan(job, choice),
         batch=batches.batch,
         memory_format="channels_last",
         tiles=len(batches.rectangles),
-        macs=sum(macs[tuple(stop - first for first, stop in rectangle)] for rectangle in batches.rectangles),
-        layers=layer_plans(program),
-        ends="" if program.ends is None else f"{program.ends.reason.layer}: {program.ends.reason.why}",
+        macs=batches.macs,
+        layers=layer_plans(batches.largest),
+        ends=batches.ends,
         peak_bytes=batches.peak,
     )
     return Run(scores.cpu(), EXACT, plan, grid, 0.0)

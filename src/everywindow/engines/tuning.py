@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -39,10 +39,12 @@ class Tuner:
 
     def next(self) -> Setting:
         """The setting to use for the next batch."""
-        for candidate in self._candidates():
-            if len(self.rates.get(candidate, ())) < 2:
-                return candidate
-        return self.best
+        return next(self._untried(), None) or self.best
+
+    @property
+    def settled(self) -> bool:
+        """Whether the search is over."""
+        return next(self._untried(), None) is None
 
     @property
     def best(self) -> Setting:
@@ -58,6 +60,9 @@ class Tuner:
         """Leave a memory format out from now on: the network cannot run in it."""
         self.formats = tuple(name for name in self.formats if name != memory_format)
         self.rates = {setting: rates for setting, rates in self.rates.items() if setting[1] != memory_format}
+
+    def _untried(self) -> Iterator[Setting]:
+        return (candidate for candidate in self._candidates() if len(self.rates.get(candidate, ())) < 2)
 
     def _candidates(self) -> list[Setting]:
         found: list[Setting] = [(self.start, memory_format) for memory_format in self.formats]

@@ -45,8 +45,12 @@ class Place:
 
     def box(self, index: Sequence[int]) -> tuple[tuple[float, float], ...]:
         """First edge and last edge of a window per axis, in level-0 pixels."""
-        halves = (d * w / 2 for d, w in zip(self.downsample, self.window, strict=True))
-        return tuple((c - half, c + half) for c, half in zip(self.centre(index), halves, strict=True))
+        return tuple(self.edges(axis, i) for axis, i in enumerate(index))
+
+    def edges(self, axis: int, index: int) -> tuple[float, float]:
+        """First edge and last edge of the windows of an index along one axis, in level-0 pixels."""
+        start = self.origin[axis] + index * self.stride[axis] - self.pad[axis]
+        return self.downsample[axis] * start, self.downsample[axis] * (start + self.window[axis])
 
     def cell(self) -> tuple[float, ...]:
         """Level-0 pixels from one window to the next, per axis."""

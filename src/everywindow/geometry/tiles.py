@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from everywindow.geometry.windows import WindowGrid
 
@@ -41,6 +42,11 @@ class Tile:
     def size(self) -> tuple[int, ...]:
         """Pixels per axis."""
         return tuple(stop - start for start, stop in self.pixels)
+
+    @property
+    def count(self) -> int:
+        """Number of windows wanted."""
+        return prod(stop - start for start, stop in self.windows)
 
 
 def tiles_within(grid: WindowGrid, seen: Seen, fits: Callable[[tuple[int, ...]], bool]) -> list[Tile]:

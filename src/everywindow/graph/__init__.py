@@ -7,6 +7,7 @@ from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
 from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
+from everywindow.graph.names import first_odd_name
 from everywindow.graph.network import Network, needed_for, needed_nodes, output_nodes
 from everywindow.graph.outputs import Output, chosen, leaves, plain_outputs
 from everywindow.graph.plain import decode, encode
@@ -36,6 +37,7 @@ __all__ = [
     "evaluating",
     "final_activation",
     "first_convolution",
+    "first_odd_name",
     "gathered_inputs",
     "last_uses",
     "leaves",

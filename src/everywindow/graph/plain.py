@@ -15,6 +15,7 @@ from torch import fx, nn
 
 from everywindow.errors import CaptureError, ModelError
 from everywindow.graph.allowed import INTEGER_ARITHMETIC, is_in_training, name_of, resolve
+from everywindow.graph.names import is_plain
 from everywindow.graph.network import Network
 from everywindow.graph.shapes import record_shapes
 
@@ -68,6 +69,8 @@ def decode(data: Any, state: Mapping[str, torch.Tensor]) -> Network:
     _expect(1 <= len(window) <= 3, "graph", "its window has not one to three axes")
     _expect(_is_size(channels), "graph", "its number of channels is not a positive integer")
     weights = _decode_state(data.get("state"), state)
+    odd = next((name for name in weights if not is_plain(name)), None)
+    _expect(odd is None, "graph", f"a weight is named {odd!r:.80}, which no layer of a network can be")
     graph = _Reader(weights).read(data.get("nodes"), data.get("output"))
     try:
         record_shapes(graph, weights, window, channels)
@@ -160,7 +163,7 @@ class _Reader:
         _expect(name not in self.nodes, f"graph, node {name}", "two nodes have this name")
         self.nodes[name] = node = self._node(name, plain)
         layer = plain.get("layer", "")
-        _expect(isinstance(layer, str), f"graph, node {name}", "its layer is no name")
+        _expect(is_plain(layer), f"graph, node {name}", f"its layer {layer!r:.80} is no name")
         node.meta["layer"] = layer or ("image" if node.op == "placeholder" else "")
 
     def _node(self, name: str, plain: dict[str, Any]) -> fx.Node:
@@ -179,6 +182,7 @@ class _Reader:
     def _call(self, name: str, op: str, plain: dict[str, Any], where: str) -> fx.Node:
         args, kwargs = plain.get("args", []), plain.get("kwargs", {})
         _expect(isinstance(args, list) and isinstance(kwargs, dict), where, "its arguments are no list")
+        _expect(all(str(key).isidentifier() for key in kwargs), where, "an argument's name is none")
         node = self.graph.create_node(
             "call_function",
             resolve(op),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +14,14 @@ from everywindow.errors import InputError
 FLOAT_RANGE = (-0.5, 1.5)
 """Floats beyond this are not pixels from 0 to 1: a resampling filter overshoots by less."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Grey of red, green and blue, as Pillow makes it."""
+
 AS_IT_IS = "have values taken as they are: raw=True (--raw), channels last; or a float tensor [C, *size]"
 """What to do with a recording or a volume, whose values have units of their own."""
+
+NEAR = 2**16
+"""So many values stay near the processor while they are converted."""
 
 
 def unit_channels(array: np.ndarray, ndim: int, what: str = "image") -> torch.Tensor:
@@ -38,6 +46,64 @@ def unit_channels(array: np.ndarray, ndim: int, what: str = "image") -> torch.Te
     check_finite(channels, what)
     _check_unit_range(channels, what, ndim)
     return channels.contiguous()
+
+
+def normalised(unit: torch.Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> torch.Tensor:
+    """``[C, *size]`` less the mean and over the standard deviation of each channel, where they are known."""
+    shifted = unit if mean is None else unit - per_channel(mean, unit)
+    return shifted if std is None else shifted / per_channel(std, unit)
+
+
+def all_in_range(dtype: np.dtype[Any]) -> bool:
+    """Whether any value of a type is a pixel from 0 to its largest one, so that there is nothing to check."""
+    return dtype.kind == "u" and dtype.itemsize <= 2
+
+
+def fill_normalised(
+    target: torch.Tensor, values: np.ndarray, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> None:
+    """Fill float32 ``[C, *size]`` with what :func:`normalised` makes of the :func:`unit_channels` of ``[*size, C]``.
+
+    In one thread and part by part, for values of which :func:`all_in_range` is told.
+
+    >>> target = torch.empty(1, 2)
+    >>> fill_normalised(target, np.array([[0], [255]], np.uint8), [0.5], [0.25])
+    >>> target.tolist()
+    [[-2.0, 2.0]]
+    """
+    white = np.float32(np.iinfo(values.dtype).max)
+    rows = max(1, NEAR // max(1, math.prod(values.shape[1:-1])))
+    for channel, whole in enumerate(target.numpy()):
+        for first in range(0, len(whole), rows):
+            part = whole[first : first + rows]
+            np.copyto(part, values[first : first + rows, ..., channel], casting="unsafe")
+            part /= white
+            if mean is not None:
+                part -= np.float32(mean[channel])
+            if std is not None:
+                part /= np.float32(std[channel])
+
+
+def per_channel(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
+    """One value per channel, to be broadcast over ``[C, *size]``."""
+    tensor = torch.tensor(tuple(values), dtype=like.dtype, device=like.device)
+    return tensor.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def grey(colours: np.ndarray) -> np.ndarray:
+    """Grey values ``[*size]`` of red, green and blue ``[*size, 3]``; of 8 bits the same numbers as Pillow's.
+
+    >>> grey(np.array([[[255, 0, 0], [10, 20, 30]]], np.uint8)).tolist()
+    [[76, 18]]
+    """
+    red, green, blue = (colours[..., channel] for channel in range(3))
+    if colours.dtype == np.uint8:
+        total = np.full(red.shape, 0x8000, np.uint32)
+        for values, weight in ((red, 19595), (green, 38470), (blue, 7471)):
+            total += values * np.uint32(weight)
+        return (total >> 16).astype(np.uint8)
+    mixed: np.ndarray = (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).astype(colours.dtype)
+    return mixed
 
 
 def check_finite(channels: torch.Tensor, what: str) -> None:

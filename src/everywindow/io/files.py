@@ -16,6 +16,8 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE as BITS_PER_SAMPLE
 from PIL.TiffImagePlugin import TiffImageFile
 
 from everywindow.errors import InputError
+from everywindow.io.arrays import grey
+from everywindow.io.reading import short
 
 # PostScript and metafiles are programs and drawings, not pixels: they are not among them.
 FORMATS = frozenset(
@@ -31,8 +33,6 @@ WIDE_FORMATS = ("PNG", "PPM")
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PHOTOMETRIC = ("MINISBLACK", "RGB")
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Grey of red, green and blue, as Pillow makes it."""
 
 PathLike = str | os.PathLike[str]
 
@@ -128,7 +128,7 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
     except (InputError, Warning):
         raise
     except Exception as error:
-        why = " ".join(str(error).split())[:120] or type(error).__name__
+        why = short(error)
         raise InputError(str(file), f"damaged or cut short ({why})", "give an intact image") from error
 
 
@@ -151,7 +151,7 @@ def _read_tiff(file: Path, channels: int) -> np.ndarray:
     except InputError:
         raise
     except Exception as error:
-        why = " ".join(str(error).split())[:120] or type(error).__name__
+        why = short(error)
         raise InputError(
             str(file), f"not an image that can be read ({why})", "give a PNG, JPEG or TIFF file"
         ) from error
@@ -163,7 +163,7 @@ def _read_tiff(file: Path, channels: int) -> np.ndarray:
         pixels = pixels[..., :colours]
     if colours == channels:
         return pixels
-    return _with_channels(pixels[..., 0] if colours == 1 else (pixels @ LUMA).astype(pixels.dtype), channels)
+    return _with_channels(pixels[..., 0] if colours == 1 else grey(pixels), channels)
 
 
 def _colours(file: Path, page: Any) -> int:
@@ -220,5 +220,5 @@ def _read_npy(file: Path) -> np.ndarray:
             raise ValueError("it is an archive of several arrays")
         return np.array(mapped)
     except Exception as error:
-        why = " ".join(str(error).split())[:120] or type(error).__name__
+        why = short(error)
         raise InputError(str(file), f"not an array that can be read ({why})", "write it with numpy.save") from error

@@ -11,11 +11,11 @@ from typing import Any, cast
 import numpy as np
 import PIL.Image
 import torch
-from torch.nn import functional as F
 
 from everywindow.errors import InputError
-from everywindow.io.arrays import check_finite, unit_channels
+from everywindow.io.arrays import check_finite, normalised, per_channel, unit_channels
 from everywindow.io.files import convert, read_file
+from everywindow.io.resampling import AxisResampling, resample
 
 MOST_PIXELS = 2**32
 """A scaled or padded image of more values than this is taken for a mistake."""
@@ -79,7 +79,7 @@ def read_image(
     """
     path = os.fspath(image) if isinstance(image, (str, os.PathLike)) else None
     what = path or "image"
-    factor, margins, counted = _scale(scale), _margins(pad, ndim), False
+    factor, margins, counted = _scale(scale), margins_of(pad, ndim), False
     if isinstance(image, torch.Tensor):
         pixels = _resized(_normalised_tensor(image, channels, ndim), factor)
         unit = _denormalised(pixels, mean, std)
@@ -87,7 +87,7 @@ def read_image(
         array = _array(image, path, channels, ndim)
         unit, counted = _resized(unit_channels(array, ndim, what), factor), array.dtype.kind in "iu"
         _check_channels(unit, channels, what)
-        pixels = _normalised(unit, mean, std)
+        pixels = normalised(unit, mean, std)
     picture = None if unit is None or ndim != 2 else _picture(_padded(unit, margins, mean))
     return Image(_padded(pixels, margins, None), picture, path, factor, margins, counted)
 
@@ -147,7 +147,12 @@ def _scale(scale: float | None) -> float:
     return factor
 
 
-def _margins(pad: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+def margins_of(pad: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Pixels to add on both sides, per axis.
+
+    Raises:
+        InputError: they are no such numbers.
+    """
     one = pad is None or not isinstance(pad, Sequence) or isinstance(pad, str)
     margins: tuple[Any, ...] = (pad or 0,) * ndim if one else tuple(cast("Sequence[int]", pad))
     whole = all(isinstance(m, (int, np.integer)) and not isinstance(m, bool) and m >= 0 for m in margins)
@@ -162,13 +167,9 @@ def _resized(pixels: torch.Tensor, factor: float) -> torch.Tensor:
         return pixels
     sizes = [max(1, round(size * factor)) for size in pixels.shape[1:]]
     _check_size((pixels.shape[0], *sizes), "scale")
-    for axis, size in enumerate(sizes, start=1):
-        last = pixels.movedim(axis, -1)
-        # One channel of rows: the antialiased kernel repeats the first value where the width is 1 instead.
-        rows = last.reshape(1, 1, -1, last.shape[-1])
-        out = F.interpolate(rows, size=(rows.shape[2], size), mode="bilinear", antialias=True)
-        pixels = out.reshape(*last.shape[:-1], size).movedim(-1, axis)
-    return pixels.contiguous()
+    axes = [AxisResampling(given, wanted) for given, wanted in zip(pixels.shape[1:], sizes, strict=True)]
+    given, wanted = [(0, axis.size) for axis in axes], [(0, axis.out) for axis in axes]
+    return torch.from_numpy(resample(pixels.cpu().numpy(), axes, given, wanted)).to(pixels)
 
 
 def _padded(pixels: torch.Tensor, margins: tuple[int, ...], fill: Sequence[float] | None) -> torch.Tensor:
@@ -179,7 +180,7 @@ def _padded(pixels: torch.Tensor, margins: tuple[int, ...], fill: Sequence[float
     _check_size((pixels.shape[0], *sizes), "pad")
     wide = pixels.new_zeros((pixels.shape[0], *sizes))
     if fill is not None:
-        wide += _per_channel(fill, wide)
+        wide += per_channel(fill, wide)
     inside = tuple(slice(m, m + size) for m, size in zip(margins, pixels.shape[1:], strict=True))
     wide[(slice(None), *inside)] = pixels
     return wide
@@ -190,23 +191,13 @@ def _check_size(shape: tuple[int, ...], what: str) -> None:
         raise InputError(what, f"an image of shape {shape} would be too large", f"give a smaller {what}")
 
 
-def _normalised(unit: torch.Tensor, mean: Sequence[float] | None, std: Sequence[float] | None) -> torch.Tensor:
-    shifted = unit if mean is None else unit - _per_channel(mean, unit)
-    return shifted if std is None else shifted / _per_channel(std, unit)
-
-
 def _denormalised(
     pixels: torch.Tensor, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> torch.Tensor | None:
     """Back to 0 to 1; None where it is not known what the tensor was normalised with."""
     if mean is None or std is None:
         return None
-    return pixels * _per_channel(std, pixels) + _per_channel(mean, pixels)
-
-
-def _per_channel(values: Sequence[float], like: torch.Tensor) -> torch.Tensor:
-    tensor = torch.tensor(tuple(values), dtype=like.dtype, device=like.device)
-    return tensor.reshape(-1, *[1] * (like.ndim - 1))
+    return pixels * per_channel(std, pixels) + per_channel(mean, pixels)
 
 
 def _picture(unit: torch.Tensor) -> np.ndarray | None:

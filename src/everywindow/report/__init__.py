@@ -5,14 +5,16 @@ from everywindow.report.comparison import Comparison, Farthest, LeftOut, ModeRun
 from everywindow.report.comparison_total import in_all, off
 from everywindow.report.cost import Cost
 from everywindow.report.detection import Detection
+from everywindow.report.detections import checked_threshold
 from everywindow.report.document import Html, bullets, columns, page, paragraph, section
 from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
-from everywindow.report.score_map import ScoreMap
+from everywindow.report.score_map import Activation, ScoreMap, activated
 from everywindow.report.text import counted, table
 
 __all__ = [
+    "Activation",
     "Comparison",
     "Cost",
     "Detection",
@@ -25,7 +27,9 @@ __all__ = [
     "Sample",
     "ScoreMap",
     "Skipped",
+    "activated",
     "bullets",
+    "checked_threshold",
     "class_index",
     "columns",
     "counted",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import ceil, inf, isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +44,19 @@ class Candidates:
     @classmethod
     def of(cls, m: ScoreMap, klass: int, threshold: float, among: torch.Tensor | None = None) -> Candidates:
         """The windows of a map, or those of them that are marked, ``[*counts]``."""
+        m.scored()
         evidence, probability = m.evidence(klass), m.probabilities()[klass].double()
         wanted = probability >= threshold
         wanted = wanted if among is None else wanted & among
         places = wanted.nonzero().numpy()
         picked = tuple(places.T)
-        first = np.stack([np.asarray(axis)[at] for axis, at in zip(m.offsets, picked, strict=True)], 1).astype(float)
+        first = [np.asarray(axis, float)[at] for axis, at in zip(m.offsets, picked, strict=True)]
+        last = [a + n for a, n in zip(first, m.window, strict=True)]
         return cls(
             klass,
             m.class_name(klass),
-            first / m.scale,
-            (first + np.asarray(m.window)) / m.scale,
+            np.stack([m.to_given(axis, a) for axis, a in enumerate(first)], 1),
+            np.stack([m.to_given(axis, a) for axis, a in enumerate(last)], 1),
             evidence.numpy()[picked],
             probability.numpy()[picked],
             m.scores[klass].double().numpy()[picked],
@@ -76,7 +79,7 @@ class Candidates:
     def apart(self, distance: float) -> list[Detection]:
         """One after the other, without those whose centre is within ``distance`` of a stronger one's on every axis."""
         centres = (self.start + self.stop) / 2
-        groups = _groups(len(centres), lambda one, others: _near(centres, one, others, distance))
+        groups = _groups(centres, distance, lambda one, others: _near(centres, one, others, distance))
         return [self._detection(group[:1]) for group in groups]
 
     def merged(self, overlap: float, average: bool) -> list[Detection]:
@@ -84,14 +87,15 @@ class Candidates:
 
         Averaged: each box is the mean of those that it stands for, weighted with their probabilities.
         """
-        groups = _groups(len(self.start), lambda one, others: np.asarray(self._overlaps(one, others) > overlap))
+        centres, reach = (self.start + self.stop) / 2, float((self.stop - self.start).max(initial=0))
+        groups = _groups(centres, reach, lambda one, others: np.asarray(self._overlaps(one, others) > overlap))
         return [self._detection(group if average else group[:1], len(group)) for group in groups]
 
     def _overlaps(self, one: int, others: NDArray[np.int64]) -> Floats:
         low, high = np.maximum(self.start[one], self.start[others]), np.minimum(self.stop[one], self.stop[others])
         common = np.prod(np.clip(high - low, 0, None), axis=1)
-        sizes = np.prod(self.stop - self.start, axis=1)
-        overlaps: Floats = common / (sizes[one] + sizes[others] - common)
+        own, theirs = (np.prod(self.stop[some] - self.start[some], axis=-1) for some in (one, others))
+        overlaps: Floats = common / (own + theirs - common)
         return overlaps
 
     def _detection(self, group: NDArray[np.int64], windows: int = 1) -> Detection:
@@ -115,15 +119,38 @@ def _near(centres: Floats, one: int, others: NDArray[np.int64], distance: float)
     return near
 
 
-def _groups(count: int, same: Callable[[int, NDArray[np.int64]], NDArray[np.bool_]]) -> list[NDArray[np.int64]]:
-    """Greedy: the first one left and all that are the same as it, then the first of the others, and so on."""
-    left, found = np.arange(count), []
-    while len(left):
-        one, others = left[0], left[1:]
-        together = same(int(one), others)
-        found.append(np.concatenate([[one], others[together]]))
-        left = others[~together]
+def _groups(
+    centres: Floats, reach: float, same: Callable[[int, NDArray[np.int64]], NDArray[np.bool_]]
+) -> list[NDArray[np.int64]]:
+    """Greedy: the first one left and all that are the same as it, then the first of the others, and so on.
+
+    Those that are the same lie within ``reach`` on every axis, so that no others need to be looked at.
+    """
+    cells = np.floor(centres / reach).astype(np.int64) if reach > 0 else np.zeros(centres.shape, np.int64)
+    within = _by_cell(cells)
+    around = list(product((-1, 0, 1), repeat=centres.shape[1]))
+    left, found = np.ones(len(centres), bool), []
+    for one in range(len(centres)):
+        if not left[one]:
+            continue
+        left[one] = False
+        near = (within.get(tuple((cells[one] + step).tolist())) for step in around)
+        others = np.sort(np.concatenate([some[left[some]] for some in near if some is not None]))
+        together = others[same(one, others)]
+        left[together] = False
+        found.append(np.concatenate([[one], together]))
     return found
+
+
+def _by_cell(cells: NDArray[np.int64]) -> dict[tuple[int, ...], NDArray[np.int64]]:
+    """The rows that hold each cell."""
+    if not len(cells):
+        return {}
+    order = np.lexsort(cells.T)
+    ordered = cells[order]
+    starts = np.flatnonzero((ordered[1:] != ordered[:-1]).any(1)) + 1
+    first = ordered[[0, *starts.tolist()]].tolist()
+    return {tuple(cell): rows for cell, rows in zip(first, np.split(order, starts), strict=True)}
 
 
 def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Candidates:
@@ -131,7 +158,7 @@ def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Can
     evidence = m.evidence(klass)
     most = evidence
     for axis, step in enumerate(m.stride):
-        reach = max(1, ceil(min_distance * m.scale / step) - 1)
+        reach = max(1, ceil(min_distance / m.length_given(axis, step)) - 1)
         rows = most.movedim(axis, -1)
         reach = min(reach, rows.shape[-1])
         flat = rows.reshape(1, -1, rows.shape[-1])
@@ -142,7 +169,8 @@ def peaks(m: ScoreMap, klass: int, threshold: float, min_distance: float) -> Can
 
 def checked_distance(m: ScoreMap, min_distance: float | None) -> float:
     """The distance between peaks in pixels of the given image: half a window, if none is given."""
-    distance = min(m.window) / m.scale / 2 if min_distance is None else _number(min_distance)
+    least = min(m.length_given(axis, extent) for axis, extent in enumerate(m.window))
+    distance = least / 2 if min_distance is None else _number(min_distance)
     if not 0 <= distance < inf:
         why = "negative" if distance < 0 else "no distance"
         raise InputError("min_distance", f"{min_distance!r} is {why}", "give pixels of the image, 0 or more")

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from everywindow.engines import free_bytes
 from everywindow.errors import InputError
-from everywindow.geometry import Reason, Verdict
-from everywindow.io import atomic_path
+from everywindow.geometry import Place, Reason, Verdict
+from everywindow.io import atomic_path, ngff
 from everywindow.report.score_map import PathLike, ScoreMap
 
-FORMAT = "everywindow score map 1"
+OLDER = "everywindow score map 1"
+CHUNK = 16 << 20
+"""Bytes of scores that a file within a ``.zarr`` has at most."""
 REMEDY = "scan the image again"
 
 
@@ -65,6 +68,7 @@ def load(path: PathLike) -> ScoreMap:
         raise InputError(str(path), "not a saved score map", f"give a file that ends in {' or '.join(READERS)}")
     if not source.exists():
         raise InputError(str(path), "no such file", "check the name")
+    _check_memory(source)
     # The readers meet files that anything may have written or cut short, and report that in a dozen
     # exception types of zip, numpy, json and zarr; whatever it is, the file is at fault.
     try:
@@ -78,10 +82,13 @@ def load(path: PathLike) -> ScoreMap:
 def metadata(m: ScoreMap) -> dict[str, Any]:
     """All fields but the scores and the picture, as plain data."""
     return {
-        "format": FORMAT,
-        "offsets": [list(axis) for axis in m.offsets],
+        "format": ngff.FORMAT,
         "window": list(m.window),
         "stride": list(m.stride),
+        "pad": list(m.where.pad),
+        "origin": list(m.where.origin),
+        "downsample": list(m.where.downsample),
+        "counts": list(m.counts),
         "mode": m.mode,
         "activation": m.activation,
         "classes": None if m.classes is None else list(m.classes),
@@ -89,6 +96,7 @@ def metadata(m: ScoreMap) -> dict[str, Any]:
         "image_size": list(m.image_size),
         "scale": m.scale,
         "path": m.path,
+        "source": m.source,
         "seconds": m.seconds,
         "plan": plain(m.plan),
         "versions": _versions(),
@@ -111,15 +119,15 @@ def _versions() -> dict[str, str]:
 
 
 def _restore(scores: np.ndarray, meta: dict[str, Any]) -> ScoreMap:
-    if meta.get("format") != FORMAT:
-        raise ValueError(f"its format is {meta.get('format')!r}, not {FORMAT!r}")
+    if meta.get("format") not in (ngff.FORMAT, OLDER):
+        raise ValueError(f"its format is {meta.get('format')!r}, not {ngff.FORMAT!r}")
     if scores.dtype.kind != "f":
         raise ValueError(f"scores of type {scores.dtype}")
     reasons = tuple(Reason(str(layer), str(why)) for layer, why in meta["verdict"]["reasons"])
     classes = meta["classes"]
     return ScoreMap(
         scores=torch.from_numpy(np.array(scores)),
-        offsets=tuple(_integers(axis) for axis in meta["offsets"]),
+        offsets=_offsets(meta),
         window=_integers(meta["window"]),
         stride=_integers(meta["stride"]),
         mode=str(meta["mode"]),
@@ -129,9 +137,37 @@ def _restore(scores: np.ndarray, meta: dict[str, Any]) -> ScoreMap:
         image_size=_integers(meta["image_size"]),
         scale=float(meta["scale"]),
         path=meta["path"],
-        seconds=float(meta["seconds"]),
+        seconds=float(meta["seconds"] or 0.0),
         plan=meta["plan"],
+        place=_place(meta),
+        source=meta.get("source"),
     )
+
+
+def _offsets(meta: dict[str, Any]) -> tuple[tuple[int, ...], ...]:
+    if meta["format"] == OLDER:
+        return tuple(_integers(axis) for axis in meta["offsets"])
+    axes = zip(meta["counts"], meta["stride"], meta["pad"], strict=True)
+    return tuple(tuple(int(i * stride - pad) for i in range(count)) for count, stride, pad in axes)
+
+
+def _place(meta: dict[str, Any]) -> Place | None:
+    """None where offsets and scale say it all."""
+    if meta["format"] == OLDER:
+        return None
+    place = ngff.place_of(meta)
+    plain = all(o == 0 for o in place.origin) and all(d == 1 / meta["scale"] for d in place.downsample)
+    return None if plain else place
+
+
+def _check_memory(path: Path) -> None:
+    """A streamed map may be larger than memory; it is not read then."""
+    if not ngff.is_store(path):
+        return
+    needed, free = ngff.Store.open(path).scores.nbytes, free_bytes(torch.device("cpu"))
+    if needed > free:
+        why = f"its scores take {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free"
+        raise InputError(str(path), why, "read parts of its array 0 with zarr, or one of its smaller levels")
 
 
 def _integers(values: list[Any]) -> tuple[int, ...]:
@@ -157,16 +193,23 @@ def _read_npz(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _write_zarr(m: ScoreMap, path: Path) -> None:
-    import zarr
-
-    scores = _array(m)
-    names = ["class", *(("z", "y", "x")[-len(m.counts) :] if len(m.counts) <= 3 else [None] * len(m.counts))]
-    zarr.create_array(store=str(path), data=scores, dimension_names=names, attributes=metadata(m))
+    scores, counts = _array(m), m.counts
+    chunk = list(counts)
+    while np.prod(chunk) * len(scores) * scores.itemsize > CHUNK and max(chunk) > 1:
+        chunk[chunk.index(max(chunk))] = -(-max(chunk) // 2)
+    ngff.create(path, len(scores), counts, chunk, scores.dtype, metadata(m), m.classes)
+    store = ngff.Store.open(path, writable=True)
+    for windows in ngff.boxes(counts, chunk):
+        store.write(windows, scores[(slice(None), *(slice(*span) for span in windows))])
+    ngff.add_levels(path)
 
 
 def _read_zarr(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     import zarr
 
+    if ngff.is_store(path):
+        store = ngff.Store.open(path)
+        return store.scores[:], store.attributes
     stored = zarr.open_array(str(path), mode="r")
     return np.asarray(stored[...]), dict(stored.attrs)
 

@@ -61,6 +61,7 @@ def draw_map(
     Returns:
         What a colour bar needs.
     """
+    m.scored()
     k = m.shown_class(klass)
     values = m.probabilities()[k].detach().float().cpu().numpy()
     draw = {1: _draw_line, 2: _draw_plane, 3: _draw_slice}.get(len(m.counts))
@@ -80,7 +81,7 @@ def cell_extent(m: ScoreMap, axis: int) -> Interval:
     offsets, half_cell = m.offsets[axis], m.stride[axis] / 2
     centre = m.window[axis] / 2
     first, last = offsets[0] + centre - half_cell, offsets[-1] + centre + half_cell
-    return first / m.scale, last / m.scale
+    return m.to_given(axis, first), m.to_given(axis, last)
 
 
 def _draw_plane(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: int) -> ScalarMappable:
@@ -93,11 +94,12 @@ def _draw_plane(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: 
 def _draw_slice(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: int) -> ScalarMappable:
     """A volume: the plane across the first axis in which the class responds most."""
     peak = m.strongest(klass)
-    place = peak.centre[0] / m.scale
+    place = peak.centre[0]
     under = False
     if image is not None:
         volume = _array(image)
-        at = min(int(peak.centre[0] * len(volume) / m.image_size[0]), len(volume) - 1)
+        top, bottom = m.to_given(0, 0.0), m.to_given(0, float(m.image_size[0]))
+        at = int(np.clip((place - top) / (bottom - top) * len(volume), 0, len(volume) - 1))
         _show(m, axes, volume[at], (1, 2))
         under = True
     shown = _cells(m, axes, values[peak.index[0]], (1, 2), under)
@@ -119,18 +121,19 @@ def _draw_line(m: ScoreMap, axes: Axes, values: np.ndarray, image: Any, klass: i
         extent=(left, right, 0, 1),
         transform=axes.get_xaxis_transform(),
     )
-    length = m.image_size[0] / m.scale if m.image_size else right
+    begin, end = m.to_given(0, 0.0), m.to_given(0, float(m.image_size[0])) if m.image_size else right
     if image is None:
-        centres = (np.asarray(m.offsets[0]) + m.window[0] / 2) / m.scale
+        centres = m.to_given(0, np.asarray(m.offsets[0]) + m.window[0] / 2)
         axes.plot(centres, values, color="black", linewidth=1)
         axes.set_ylabel(_label(m))
         axes.set_ylim(low, high)
     else:
         signal = _array(image).squeeze()
-        axes.plot((np.arange(len(signal)) + 0.5) * length / len(signal), signal, color="black", linewidth=0.8)
+        times = begin + (np.arange(len(signal)) + 0.5) * (end - begin) / len(signal)
+        axes.plot(times, signal, color="black", linewidth=0.8)
         axes.relim()
         axes.autoscale(axis="y")
-    axes.set_xlim(min(0.0, left), max(length, right))
+    axes.set_xlim(min(begin, left), max(end, right))
     axes.set_title(m.class_name(klass))
     return shown
 
@@ -139,7 +142,7 @@ def _cells(m: ScoreMap, axes: Axes, values: np.ndarray, plane: tuple[int, int], 
     """The map's cells; over an image they are the more opaque the stronger they are."""
     low, high = _range(m, values)
     (top, bottom), (left, right) = (cell_extent(m, axis) for axis in plane)
-    alpha = np.clip(0.25 + 0.6 * (values - low) / (high - low), 0, 1) if under else None
+    alpha = np.nan_to_num(np.clip(0.25 + 0.6 * (values - low) / (high - low), 0, 1)) if under else None
     axes.imshow(
         values,
         cmap=COLOURS,
@@ -180,8 +183,10 @@ def _show(
 ) -> None:
     """Draw pixels over the whole scanned image, plus padding."""
     sizes = [m.image_size[axis] if m.image_size else pixels.shape[i] for i, axis in enumerate(plane)]
-    height, width = ((size + p) / m.scale for size, p in zip(sizes, pad, strict=True))
-    extent = (-pad[1] / m.scale, width, height, -pad[0] / m.scale)
+    (top, bottom), (left, right) = (
+        (m.to_given(axis, -p), m.to_given(axis, size + p)) for axis, size, p in zip(plane, sizes, pad, strict=True)
+    )
+    extent = (left, right, bottom, top)
     axes.imshow(_gray(pixels), cmap="gray", extent=extent)
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
@@ -197,7 +202,7 @@ def _draw_peak(m: ScoreMap, axes: Axes, klass: int) -> None:
 
 def _range(m: ScoreMap, values: np.ndarray) -> Interval:
     """0 to 1 for probabilities, else the values' own range."""
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if m.activation != "none" or (low >= 0 and high <= 1):
         return 0.0, 1.0
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 
 from everywindow.errors import InputError
-from everywindow.geometry import Verdict
+from everywindow.geometry import Place, Verdict
 from everywindow.report.classes import class_index
 from everywindow.report.detection import Detection
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Activation = Literal["softmax", "sigmoid", "none"]
 Reduction = Literal["mean_probability", "mean_score", "sum_score", "max"]
 PathLike = str | os.PathLike[str]
+Positions = TypeVar("Positions", float, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +28,8 @@ class ScoreMap:
     """The score of every class at every window.
 
     Attributes:
-        scores: what the network puts out, ``[classes, *counts]``: one count of windows per spatial axis.
+        scores: what the network puts out, ``[classes, *counts]``: one count of windows per spatial axis. NaN where
+            nothing was scored; such windows count nowhere.
         offsets: per axis, the first pixel of each window in the scanned image, before padding
             (negative where padding was asked for).
         window: extent of a window per axis, in pixels.
@@ -45,6 +47,9 @@ class ScoreMap:
         seconds: wall-clock time of the scan.
         picture: the scanned image (padding included) as ``uint8 [height, width, 3]``, to draw the map on.
             Not written by :meth:`save`.
+        place: where the windows lie, if a level of the image or a part of it was scanned; by ``offsets`` and ``scale``
+            where it is None.
+        source: what the image's file says about it: ``spacing``, ``unit``, ``crs``, ``transform`` and their like.
 
     >>> m = ScoreMap(scores=torch.tensor([[0.0, 2.0], [1.0, 0.0]]), offsets=((0, 4),), window=(8,), stride=(4,),
     ...              mode="crops", verdict=Verdict(exact=True), classes=("noise", "beat"), image_size=(12,))
@@ -68,6 +73,8 @@ class ScoreMap:
     path: str | None = None
     seconds: float = 0.0
     picture: np.ndarray | None = None
+    place: Place | None = None
+    source: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         counts = tuple(len(axis) for axis in self.offsets)
@@ -119,6 +126,35 @@ class ScoreMap:
         """Number of windows."""
         return int(np.prod(self.counts))
 
+    @property
+    def where(self) -> Place:
+        """Where the windows lie in the image as it was given."""
+        if self.place is not None:
+            return self.place
+        first, axes = tuple(-axis[0] for axis in self.offsets), len(self.counts)
+        return Place(self.window, self.stride, first, (0.0,) * axes, (1 / self.scale,) * axes)
+
+    def to_given(self, axis: int, position: Positions) -> Positions:
+        """A position in the scanned image, in pixels of the image as it was given."""
+        if self.place is None:
+            return position / self.scale
+        return (position + self.place.origin[axis]) * self.place.downsample[axis]
+
+    def length_given(self, axis: int, length: float) -> float:
+        """A distance in the scanned image, in pixels of the image as it was given."""
+        return length / self.scale if self.place is None else length * self.place.downsample[axis]
+
+    def scored(self) -> torch.Tensor:
+        """Which windows have scores, ``[*counts]``.
+
+        Raises:
+            InputError: none has.
+        """
+        there = ~self.scores.isnan().any(0)
+        if not there.any():
+            raise InputError("score map", "nothing was scored: every window was left out", "scan a part with content")
+        return there
+
     def class_name(self, klass: int) -> str:
         """Name of a class, or ``class 3`` where the classifier names none."""
         return self.classes[klass] if self.classes is not None else f"class {klass}"
@@ -128,8 +164,8 @@ class ScoreMap:
         return class_index(klass, self.classes, len(self.scores))
 
     def probabilities(self) -> torch.Tensor:
-        """The scores by the activation: ``[classes, *counts]``."""
-        return _activate(self.scores, self.activation)
+        """The scores by the activation: ``[classes, *counts]``; NaN where nothing was scored."""
+        return activated(self.scores, self.activation)
 
     def image_scores(self, kind: Reduction = "mean_probability") -> torch.Tensor:
         """One value per class for the whole image.
@@ -139,9 +175,10 @@ class ScoreMap:
                 ``"mean_score"``, ``"sum_score"`` and ``"max"``: mean, sum or maximum over the windows of the
                 scores, and the activation after that.
         """
+        there = self.scored().flatten()
         if kind == "mean_probability":
-            return self.probabilities().flatten(1).mean(1)
-        flat = self.scores.flatten(1)
+            return _only(self.probabilities().flatten(1), there).mean(1)
+        flat = _only(self.scores.flatten(1), there)
         reduced = {
             "mean_score": lambda: flat.mean(1),
             "sum_score": lambda: flat.sum(1),
@@ -149,7 +186,7 @@ class ScoreMap:
         }
         if kind not in reduced:
             raise InputError("kind", f"{kind!r} is not known", f"use one of {', '.join(get_args(Reduction))}")
-        return _activate(reduced[kind](), self.activation)
+        return activated(reduced[kind](), self.activation)
 
     def top(self, k: int = 5, kind: Reduction = "mean_probability") -> list[tuple[int, str, float]]:
         """The ``k`` strongest classes of the image: index, name, value of :meth:`image_scores`."""
@@ -172,19 +209,24 @@ class ScoreMap:
         Among probabilities that round to the same number the evidence decides: a class' score against
         all others.
         """
+        self.scored()
         k = self.shown_class(klass)
         flat = int(self.evidence(k).argmax())
         index = tuple(int(i) for i in np.unravel_index(flat, self.counts))
-        first = tuple(axis[i] for axis, i in zip(self.offsets, index, strict=True))
-        start = tuple(a / self.scale for a in first)
-        stop = tuple((a + n) / self.scale for a, n in zip(first, self.window, strict=True))
+        first = tuple(float(axis[i]) for axis, i in zip(self.offsets, index, strict=True))
+        start = tuple(self.to_given(axis, a) for axis, a in enumerate(first))
+        stop = tuple(self.to_given(axis, a + self.window[axis]) for axis, a in enumerate(first))
         there = self.scores.flatten(1)[:, flat]
-        probability = float(_activate(there, self.activation)[k])
+        probability = float(activated(there, self.activation)[k])
         return Detection(k, self.class_name(k), start, stop, probability, float(there[k]), index=index)
 
     def evidence(self, klass: int) -> torch.Tensor:
-        """A value that grows with the probability of a class and does not round to 0 or 1: ``[*counts]``."""
-        return _evidence(self.scores.double(), klass, self.activation)
+        """A value that grows with the probability of a class and does not round to 0 or 1: ``[*counts]``.
+
+        Minus infinity where nothing was scored.
+        """
+        evidence = _evidence(self.scores.double(), klass, self.activation)
+        return evidence.masked_fill(evidence.isnan(), -torch.inf)
 
     def peaks(
         self, klass: int | str | None = None, threshold: float = 0.5, min_distance: float | None = None
@@ -289,7 +331,13 @@ class ScoreMap:
         return load(path)
 
 
-def _activate(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
+def _only(flat: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    """The windows that have scores."""
+    return flat if bool(there.all()) else flat[:, there]
+
+
+def activated(scores: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """Probabilities of scores ``[classes, ...]``; the scores as they are where there is no activation."""
     if activation == "softmax":
         return scores.softmax(0)
     return scores.sigmoid() if activation == "sigmoid" else scores

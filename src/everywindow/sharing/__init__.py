@@ -3,6 +3,7 @@
 from everywindow.costing import window_macs
 from everywindow.sharing.kept import program_for
 from everywindow.sharing.program import Ends, Program, SharedStep, build, positions_share
+from everywindow.sharing.refold import Refold
 from everywindow.sharing.weights import constants
 from everywindow.sharing.work import (
     Work,
@@ -19,6 +20,7 @@ from everywindow.sharing.work import (
 __all__ = [
     "Ends",
     "Program",
+    "Refold",
     "SharedStep",
     "Work",
     "build",

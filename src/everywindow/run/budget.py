@@ -1,0 +1,68 @@
+"""How the memory of a run is divided."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from everywindow.errors import InputError
+
+STATM = Path("/proc/self/statm")
+
+LEAST = 2**27
+"""Bytes beside what the process holds already, without which no run is begun."""
+
+RESERVE = 0.1
+"""Share of the limit that is left to what nobody counts: fragments, libraries' own buffers, the writer."""
+
+PIXELS_SHARE = 0.35
+"""Share of the rest that pixels of tiles may take; values of layers take what is left."""
+
+MOST_PIXELS = 2**24
+"""Pixels of a tile, at most: a larger one shares hardly more, and costs more where a run is interrupted."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bytes for the pixels of all tiles that exist at one time, and for the values of one that is computed."""
+
+    pixels: int
+    values: int
+
+    def tile_pixels(self, reading: int, computing: int, tiles: int) -> int:
+        """Pixels that a tile may have.
+
+        Args:
+            reading: bytes that a pixel takes while it is read.
+            computing: bytes that a pixel takes afterwards.
+            tiles: how many tiles exist at one time beside the one that is read.
+        """
+        return max(1, min(MOST_PIXELS, self.pixels // max(1, reading + tiles * computing)))
+
+
+def budget(limit: int) -> Budget:
+    """Divide what a process may take in all, less what it holds already.
+
+    Raises:
+        InputError: too little is left.
+    """
+    held = resident()
+    free = int(limit * (1 - RESERVE)) - held
+    if free < LEAST:
+        needed = int((held + LEAST) / (1 - RESERVE))
+        raise InputError(
+            "memory",
+            f"{limit:,} bytes leave {max(0, free):,} beside the {held:,} that the process and the model take",
+            f"give at least {needed / 2**20:,.0f}MiB",
+        )
+    pixels = int(free * PIXELS_SHARE)
+    return Budget(pixels, free - pixels)
+
+
+def resident() -> int:
+    """Bytes that the process holds now; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0
+    return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

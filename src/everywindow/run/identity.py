@@ -1,0 +1,58 @@
+"""What tells a model from another one, by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from typing import Any
+
+import numpy as np
+import torch
+
+from everywindow.engines import Prepared
+from everywindow.graph import chosen, evaluating
+from everywindow.models import Classifier
+
+PROBE, TOLERANCE = "probe", 1e-4
+"""Name of a model's scores on a window of noise, and how far roundings may move them relative to the largest."""
+
+
+def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
+    """Digest of the weights, and scores on a window of noise: code may change where weights do not."""
+    digest = hashlib.sha256()
+    state = known.module.state_dict()
+    for name in sorted(state):
+        value = state[name]
+        if not isinstance(value, torch.Tensor):
+            digest.update(f"{name} {value!r}".encode())
+            continue
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
+    with evaluating(prepared.module), torch.inference_mode():
+        scores = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)))
+    return {"weights": digest.hexdigest(), PROBE: [float(f"{value:.6g}") for value in scores.double().flatten()]}
+
+
+def same_probe(one: Any, other: Any) -> bool:
+    """Whether two models gave the same scores, but for roundings."""
+    first, second = np.asarray(one, float), np.asarray(other, float)
+    if first.shape != second.shape:
+        return False
+    largest = float(np.abs(first).max(initial=0))
+    return bool(np.allclose(first, second, rtol=TOLERANCE, atol=TOLERANCE * largest, equal_nan=True))
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    try:
+        own = importlib.metadata.version("everywindow")
+    except importlib.metadata.PackageNotFoundError:
+        own = "unknown"
+    return {
+        "everywindow": own,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
