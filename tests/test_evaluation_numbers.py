@@ -81,3 +81,75 @@ def test_order_is_that_of_the_mean_probability(activation: str) -> None:
         assert found.top == tuple(np.argsort(-mean))
         assert found.rank == 4
         assert math.isclose(found.probability, mean.max(), rel_tol=1e-6)
+
+
+def one_logit(classes: list[str] | None) -> ew.Classifier:
+    net = nn.Sequential(nn.Conv2d(3, 1, 8), nn.Flatten())
+    nn.init.constant_(net[0].weight, 0.1)
+    nn.init.constant_(net[0].bias, 5.0)
+    return ew.Classifier(net, window=8, mean=0, std=1, classes=classes)
+
+
+def listing(root: Path, labels: list[str]) -> Path:
+    for i in range(len(labels)):
+        grey(root / f"{i}.png", 200)
+    file = root / "list.csv"
+    file.write_text("path,label\n" + "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels)))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("classes", "labels", "top1"),
+    [
+        (["face"], ["1", "1"], 1.0),
+        (["face"], ["0", "1"], 0.5),
+        (["face"], ["0", "0"], 0.0),
+        (["face"], ["other", "1", "face"], 2 / 3),
+        (["0"], ["1", "0"], 0.5),  # a name, not an index: 1 is "not 0"
+        (["face"], ["7", "face"], 0.5),
+    ],
+)
+def test_one_logit_with_a_name_and_labels_as_indices(
+    classes: list[str], labels: list[str], top1: float, tmp_path: Path
+) -> None:
+    """Each of the images is said to be the named class."""
+    result = ew.evaluate(one_logit(classes), listing(tmp_path, labels), protocols=["centre"])
+    share = result.rows[0].top1
+    assert share is not None
+    assert share.value == pytest.approx(top1)
+
+
+def test_labels_that_are_no_index_of_one_logit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ew.InputError, match=r"1 of 2 are none of the classifier's: 2"):
+        ew.evaluate(one_logit(["face"]), listing(tmp_path, ["1", "2"]), protocols=["centre"])
+
+
+class Tenth(nn.Module):
+    """Of ten outputs the one that the first pixel's value says."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -(torch.arange(10) - 25.5 * x[:, 0, 0, 0, None]).abs()
+
+
+def test_numbers_from_one_are_outputs_in_the_order_of_their_size(tmp_path: Path) -> None:
+    for i in range(10):
+        grey(tmp_path / "all" / str(i + 1) / "0.png", 10 * i)
+        if i < 9:
+            grey(tmp_path / "some" / str(i + 1) / "0.png", 10 * i)
+    clf = ew.Classifier(Tenth(), window=8, mean=0, std=1)
+    result = ew.evaluate(clf, tmp_path / "all", protocols=["centre"])
+    assert result.rows[0].top1 is not None
+    assert result.rows[0].top1.value == 1
+    assert result.classes == tuple(map(str, range(1, 11)))
+    assert any("in this order, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10" in note for note in result.notes)
+    indices = ew.evaluate(clf, tmp_path / "some", protocols=["centre"])
+    assert any("counted from 0: no label is 0" in note for note in indices.notes)
+    named = ew.Classifier(Tenth(), window=8, mean=0, std=1, classes=[str(i) for i in range(1, 11)])
+    grey(tmp_path / "some" / "0" / "0.png", 0)
+    with pytest.raises(ew.InputError, match=r"none of the classifier's: 0 "):
+        ew.evaluate(named, tmp_path / "some", protocols=["centre"])
+
+
+def test_two_labels_of_one_class_are_told(tmp_path: Path) -> None:
+    result = ew.evaluate(one_logit(["face"]), listing(tmp_path, ["1", "face"]), protocols=["centre"])
+    assert any("the labels 1 and face are one class, face" in note for note in result.notes)
