@@ -203,9 +203,10 @@ def _beside(items: Iterable[Item]) -> tuple[str, ...]:
 
 
 def class_indices(labels: Iterable[str], classes: tuple[str, ...] | None, count: int) -> dict[str, int]:
-    """The class of each label: by the classifier's names, by index, or in alphabetical order where it has no names.
+    """The class of each label: by the classifier's names, by index, or in order where it has no names.
 
-    A single score stands for two classes: 1 where its probability is above a half, else 0.
+    A single score stands for two classes: 1 where its probability is above a half, else 0. The order is the alphabet's,
+    of numbers that of their size.
 
     Raises:
         InputError: labels that are no classes of the classifier.
@@ -214,18 +215,23 @@ def class_indices(labels: Iterable[str], classes: tuple[str, ...] | None, count:
     {'cat': 1, 'dog': 0}
     >>> class_indices(["cat", "dog"], None, 2)
     {'cat': 0, 'dog': 1}
+    >>> class_indices(["10", "9", "8"], None, 3)
+    {'10': 2, '9': 1, '8': 0}
+    >>> class_indices(["1"], ("face",), 1)
+    {'1': 1}
     >>> class_indices(["other", "face"], ("face",), 1)
     {'other': 0, 'face': 1}
     """
     wanted = list(dict.fromkeys(labels))
     total = max(count, 2)
+    numbers = {label: int(label) for label in wanted if label.isdecimal() and int(label) < total}
+    if any(name.isdecimal() for name in classes or ()):
+        numbers = {}  # its names are numbers: none of them is an index
     known = {name: index for index, name in enumerate(classes or ())}
     if count == 1 and classes:
-        others = sorted(set(wanted) - set(classes))
-        known = {**dict.fromkeys(others[:1], 0), classes[0]: 1}
-    numbers = {label: int(label) for label in wanted if label.isdecimal() and int(label) < total}
+        known = {**dict.fromkeys(_other(wanted, classes[0], numbers), 0), classes[0]: 1}
     if not known and len(numbers) < len(wanted) == total:
-        known = {label: index for index, label in enumerate(sorted(wanted))}
+        known = {label: index for index, label in enumerate(_in_order(wanted))}
     strangers = [label for label in wanted if label not in known and label not in numbers]
     if strangers:
         names = f"its classes are {few(classes)}" if classes else f"it has {total} classes without names"
@@ -237,11 +243,36 @@ def class_indices(labels: Iterable[str], classes: tuple[str, ...] | None, count:
     return {label: known.get(label, numbers.get(label, 0)) for label in wanted}
 
 
-def order_note(classes: tuple[str, ...] | None, indices: dict[str, int]) -> list[str]:
-    """What was assumed of a classifier without names."""
-    if classes is not None or all(label.isdecimal() for label in indices):
-        return []
-    return [f"the classifier has no names: its outputs are taken to be, in this order, {few(sorted(indices), 20)}"]
+def _other(labels: Sequence[str], name: str, numbers: Iterable[str]) -> list[str]:
+    """The one label that stands for "not ``name``", if there is one."""
+    others = sorted(set(labels) - {name, *numbers})
+    sure = name in labels or not any(label.isdecimal() for label in others)
+    return others[:1] if sure else []
+
+
+def _in_order(labels: Iterable[str]) -> list[str]:
+    """By the alphabet; numbers by their size."""
+    found = sorted(labels)
+    return sorted(found, key=int) if all(label.isdecimal() for label in found) else found
+
+
+def order_notes(classes: tuple[str, ...] | None, indices: dict[str, int], names: Sequence[str]) -> list[str]:
+    """What was assumed about which label is which class, as far as the names of the classes do not say it."""
+    notes = [
+        f"the labels {' and '.join(same)} are one class, {names[index]}"
+        for index in sorted(set(indices.values()))
+        if len(same := [label for label, its in indices.items() if its == index]) > 1
+    ]
+    guessed = sorted((label for label in indices if label not in (classes or ())), key=lambda label: indices[label])
+    numbers = [label for label in guessed if label.isdecimal() and int(label) == indices[label]]
+    if classes is None and len(numbers) < len(guessed):
+        told = few(guessed, 20)
+        return [*notes, f"the classifier has no names: its outputs are taken to be, in this order, {told}"]
+    if numbers and (classes is not None or 0 not in indices.values()):
+        told = "no label is 0" if classes is None else few([f"{label} is {names[indices[label]]}" for label in numbers])
+        notes.append(f"labels that are numbers are taken as those of its outputs, counted from 0: {told}")
+    others = [label for label in guessed if label not in numbers]
+    return [*notes, *(f"the label {label} is taken as {names[indices[label]]}" for label in others)]
 
 
 def class_names(classes: tuple[str, ...] | None, indices: dict[str, int], count: int) -> tuple[str, ...]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from everywindow.errors import InputError
 from everywindow.evaluation.boxes import Box
@@ -18,12 +17,13 @@ from everywindow.evaluation.settings import Settings
 from everywindow.geometry import check_step, times
 from everywindow.io import Image, read_image
 from everywindow.models import Classifier
-from everywindow.report import ScoreMap
+from everywindow.report import Ranking, ScoreMap, ranking
 
 Scan = Callable[[Image, str, "tuple[int, ...] | None"], ScoreMap]
 """(image, mode, stride) to the map of its windows."""
 
 TOP = 5
+NOT_FINITE, LOOK = "its scores are not finite", "look for overflows in the network"
 
 
 class Answer(NamedTuple):
@@ -89,38 +89,44 @@ def measured(
     answers = {}
     for method in settings.methods:
         several = [maps[need] for need in method.maps] or [_crops(views[method.scales[0]], method, known, scan)]
-        answers[method.name] = answer([m.image_scores(_reduction(method)) for m in several], several, label)
+        answers[method.name] = answer(several, method.reduction, label)
     found = {} if boxes is None else _located(settings, maps, boxes, sought)
     small = any(_is_small(read, scale, known.window, settings) for scale in settings.scales)
     return Measured(answers, found, small, read.size)
 
 
-def answer(values: Sequence[Tensor], maps: Sequence[ScoreMap], label: int | None) -> Answer:
-    """From the image's values at some scales (which are averaged) to an answer.
+def answer(maps: Sequence[ScoreMap], reduction: str, label: int | None) -> Answer:
+    """From the image's maps at some scales (whose answers are averaged) to an answer.
 
     Raises:
-        InputError: the values are not finite.
+        InputError: the scores are not finite.
     """
-    mean = torch.stack([two_classes(value.double()) for value in values]).mean(0)
-    if not bool(torch.isfinite(mean).all()):
-        raise InputError("image", "its scores are not finite", "look for overflows in the network")
-    order = mean.argsort(descending=True, stable=True).tolist()
+    if any(bool(m.scores.isnan().any()) for m in maps):
+        raise InputError("image", NOT_FINITE, LOOK)
+    found = two_classes(ranking(maps, reduction), maps[0].activation == "none")
+    if not bool(torch.isfinite(found.probability).all()):
+        raise InputError("image", NOT_FINITE, LOOK)
+    order = found.order
     return Answer(
         top=tuple(order[:TOP]),
-        probability=float(mean[order[0]]),
-        label_probability=None if label is None else float(mean[label]),
+        probability=float(found.probability[order[0]]),
+        label_probability=None if label is None else float(found.probability[label]),
         rank=None if label is None else order.index(label),
         seconds=sum(m.seconds for m in maps),
     )
 
 
-def two_classes(values: Tensor) -> Tensor:
-    """A single probability as those of two classes, no and yes.
+def two_classes(found: Ranking, plain: bool = False) -> Ranking:
+    """A single probability as those of two classes, no and yes; ``plain``: there is no activation.
 
-    >>> two_classes(torch.tensor([0.75]))
-    tensor([0.2500, 0.7500])
+    >>> two_classes(Ranking(torch.tensor([0.75]), torch.tensor([1.0986])))
+    Ranking(probability=tensor([0.2500, 0.7500]), evidence=tensor([-1.0986,  1.0986]))
     """
-    return torch.stack([1 - values[0], values[0]]) if len(values) == 1 else values
+    if len(found.probability) > 1:
+        return found
+    yes, odds = found.probability[0], found.evidence[0]
+    chances = torch.stack([1 - yes, yes])
+    return Ranking(chances, chances if plain else torch.stack([-odds, odds]))
 
 
 def span(protocol: str, scales: tuple[float, ...]) -> str:
@@ -139,10 +145,6 @@ def _located(
         }
         for name, needs in spans.items()
     }
-
-
-def _reduction(method: Method) -> Any:
-    return method.reduction
 
 
 def _map(view: Image, mode: str, settings: Settings, scan: Scan) -> ScoreMap:

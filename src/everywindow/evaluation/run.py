@@ -22,7 +22,7 @@ from everywindow.evaluation.labels import (
     class_indices,
     class_names,
     listed,
-    order_note,
+    order_notes,
 )
 from everywindow.evaluation.measure import Measured, Scan, measured, span
 from everywindow.evaluation.needed import check_needed
@@ -102,7 +102,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     settings, left_out, probe = _tried(known, settings, scan)
     indices = class_indices([item.label for item in listing.items if item.label], known.classes, len(probe))
     names = class_names(known.classes, indices, len(probe))
-    notes += order_note(known.classes, indices)
+    notes += order_notes(known.classes, indices, names)
     sought: dict[str, int] = {}
     if annotations is not None:
         classes, more = known_classes(annotations, names, str(request.boxes))

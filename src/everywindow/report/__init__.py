@@ -10,6 +10,7 @@ from everywindow.report.document import Html, bullets, columns, page, paragraph,
 from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
 from everywindow.report.pyramid import Pyramid
+from everywindow.report.ranking import Ranking, ranking
 from everywindow.report.score_map import Activation, ScoreMap, activated
 from everywindow.report.text import counted, table
 
@@ -24,6 +25,7 @@ __all__ = [
     "LeftOut",
     "ModeRun",
     "Pyramid",
+    "Ranking",
     "Sample",
     "ScoreMap",
     "Skipped",
@@ -38,6 +40,7 @@ __all__ = [
     "off",
     "page",
     "paragraph",
+    "ranking",
     "section",
     "table",
 ]

@@ -189,9 +189,13 @@ class ScoreMap:
         return activated(reduced[kind](), self.activation)
 
     def top(self, k: int = 5, kind: Reduction = "mean_probability") -> list[tuple[int, str, float]]:
-        """The ``k`` strongest classes of the image: index, name, value of :meth:`image_scores`."""
-        values = self.image_scores(kind)
-        order = values.argsort(descending=True, stable=True)[:k].tolist()
+        """The ``k`` strongest classes of the image: index, name, value of :meth:`image_scores`.
+
+        Values that round to the same number are in the order of the evidence.
+        """
+        from everywindow.report.ranking import ranking
+
+        values, order = self.image_scores(kind), ranking([self], kind).order[:k]
         return [(i, self.class_name(i), float(values[i])) for i in order]
 
     def shown_class(self, klass: int | str | None = None) -> int:
