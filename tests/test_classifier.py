@@ -97,7 +97,7 @@ def test_a_graph_has_one_window() -> None:
     with pytest.raises(InputError, match=r"window: .* takes no 13×13"):
         Classifier(module, 13, 1)
     assert Classifier(module, 12).channels == 1
-    with pytest.raises(InputError, match="channels: .* takes no 3"):
+    with pytest.raises(InputError, match=r"channels: .* takes no 3"):
         Classifier(module, 12, 3)
 
 
