@@ -89,7 +89,8 @@ def test_signals(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     there = [at + 20_000_000 - 500_000 for at in beats if 500_400 <= at < 607_600]
     m = ew.ScoreMap.load("minutes.zarr")
     found = [peak.centre[0] for peak in m.peaks("premature", 0.9, min_distance=100)]
-    assert len(there) >= 3
+    assert len(there) == 7
+    assert 7 <= len(found) < 60  # many are false alarms, as the page says
     for at in there:
         assert min(abs(at - one) for one in found) <= 60
 
