@@ -38,9 +38,9 @@ __all__ = [
     "draw_map",
     "in_all",
     "off",
-    "ranking",
     "page",
     "paragraph",
+    "ranking",
     "section",
     "table",
 ]
