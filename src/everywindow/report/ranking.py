@@ -21,7 +21,7 @@ REDUCED = {
     "sum_score": lambda scores: scores.sum(1, keepdim=True),
     "max": lambda scores: scores.amax(1, keepdim=True),
 }
-"""What becomes of a map's scores, ``[classes, windows]``, before the activation; probabilities are averaged after it."""
+"""What becomes of a map's scores ``[classes, windows]`` before the activation; probabilities are averaged after it."""
 
 
 class Ranking(NamedTuple):
