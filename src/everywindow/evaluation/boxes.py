@@ -114,8 +114,8 @@ def _times(size: Sequence[int]) -> str:
 
 def _of_voc(folder: Path, items: Sequence[Item]) -> Annotations:
     files: dict[str, list[Path]] = {}
-    for file in sorted(folder.rglob("*.xml")):
-        files.setdefault(file.stem, []).append(file)
+    for found in sorted(folder.rglob("*.xml")):
+        files.setdefault(found.stem, []).append(found)
     if not files:
         raise InputError(str(folder), "there is no XML file in it", KINDS)
     twice = repeated(item.path.stem for item in items)

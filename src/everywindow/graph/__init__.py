@@ -5,6 +5,7 @@ from everywindow.graph.applied import CONVOLUTIONS, Applied, applied, first_conv
 from everywindow.graph.cache import captured, captured_apart
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
+from everywindow.graph.digest import digest
 from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.names import first_odd_name
@@ -55,4 +56,5 @@ __all__ = [
     "records",
     "refresh",
     "using",
+    "digest",
 ]
