@@ -33,6 +33,7 @@ __all__ = [
     "chosen",
     "copied",
     "decode",
+    "digest",
     "encode",
     "evaluated",
     "evaluating",
@@ -56,5 +57,4 @@ __all__ = [
     "records",
     "refresh",
     "using",
-    "digest",
 ]
