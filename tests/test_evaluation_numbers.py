@@ -153,3 +153,27 @@ def test_numbers_from_one_are_outputs_in_the_order_of_their_size(tmp_path: Path)
 def test_two_labels_of_one_class_are_told(tmp_path: Path) -> None:
     result = ew.evaluate(one_logit(["face"]), listing(tmp_path, ["1", "face"]), protocols=["centre"])
     assert any("the labels 1 and face are one class, face" in note for note in result.notes)
+
+
+class Bright(nn.Module):
+    """A plain attribute that only shows where an image is dark."""
+
+    def __init__(self, g: float) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net, self.g = nn.Sequential(nn.Conv2d(3, 2, 8), nn.Flatten()), g
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.net(x)
+        return torch.where((x.amin((1, 2, 3)) < 0)[:, None], y * 0, y * self.g)
+
+
+def test_results_of_another_network_with_the_same_weights_are_not_taken(tmp_path: Path) -> None:
+    for name in "ab":
+        grey(tmp_path / "images" / name / "0.png", 200)
+    one, other = (ew.Classifier(Bright(g), window=8, mean=0, std=1, classes=list("ab")) for g in (1.0, -1.0))
+    options: dict[str, Any] = {"protocols": ["centre"], "out": tmp_path / "out"}
+    ew.evaluate(one, tmp_path / "images", **options)
+    assert any("2 of 2 images are as" in note for note in ew.evaluate(one, tmp_path / "images", **options).notes)
+    with pytest.raises(ew.InputError, match=r"another classifier"):
+        ew.evaluate(other, tmp_path / "images", **options)

@@ -134,7 +134,7 @@ def coded(factor: float) -> ew.Classifier:
 
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "weights": ({"known": classifier(seed=1)}, "identities model weights"),
-    "code": ({"known": coded(2)}, "the model gives other scores"),
+    "code": ({"known": coded(2)}, "identities model graph"),
     "normalisation": ({"known": ew.Classifier(network(2, 8, 1), window=8, mean=[0.5], std=[0.3])}, "classifier mean"),
     "window": ({"known": classifier(window=9, padding=1)}, "classifier window"),
     "stride": ({"stride": 4}, "stride"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from everywindow.engines import Prepared, Run, run
 from everywindow.errors import InputError
-from everywindow.geometry import WindowGrid
+from everywindow.geometry import Place, WindowGrid
 from everywindow.graph import Output, chosen, final_activation
 from everywindow.io import Image, check_finite, read_file, read_image
 from everywindow.models import Classifier, warn_if_unknown
@@ -90,7 +90,15 @@ def score_map(known: Classifier, prepared: Prepared, read: Image, finished: Run,
         path=read.path,
         seconds=finished.seconds,
         picture=read.picture,
+        place=_place(read, known.window, finished.grid.stride),
     )
+
+
+def _place(read: Image, window: tuple[int, ...], stride: tuple[int, ...]) -> Place | None:
+    """Where windows of a resized image lie in the given one: by the true sizes, which rounding makes differ."""
+    if not read.downsample:
+        return None
+    return Place(window, stride, read.pad, (0.0,) * len(window), read.downsample)
 
 
 def scored(

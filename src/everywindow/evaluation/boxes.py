@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
@@ -113,24 +113,32 @@ def _times(size: Sequence[int]) -> str:
 
 
 def _of_voc(folder: Path, items: Sequence[Item]) -> Annotations:
-    files = {file.stem: file for file in sorted(folder.rglob("*.xml"))}
+    files: dict[str, list[Path]] = {}
+    for found in sorted(folder.rglob("*.xml")):
+        files.setdefault(found.stem, []).append(found)
     if not files:
         raise InputError(str(folder), "there is no XML file in it", KINDS)
     twice = repeated(item.path.stem for item in items)
     images: dict[str, Boxes] = {}
     problems: list[Problem] = []
     for item in items:
-        file = files.get(item.path.stem)
-        if item.path.stem in twice:
+        several = files.get(item.path.stem, [])
+        beside = folder / PurePath(item.name).with_suffix(".xml")
+        file = beside if beside in several else next(iter(several), None)
+        if file is not beside and item.path.stem in twice:
             why = "another image has its name: boxes cannot be told apart"
             problems.append(Problem(item.name, why, "box list"))
+        elif file is not beside and len(several) > 1:
+            names = few([other.relative_to(folder).as_posix() for other in several])
+            why = f"{len(several)} XML files have its name: {names}"
+            problems.append(Problem(item.name, why, "box list", "left out, several XML files have the image's name"))
         elif file is None:
             why = f"an image without boxes: there is no {item.path.stem}.xml"
             problems.append(Problem(item.name, why, "box list", "absent, there is no XML file of the image's name"))
         else:
             try:
                 images[item.name] = _voc_boxes(file)
-            except (ElementTree.ParseError, ValueError, OSError) as error:
+            except (ElementTree.ParseError, ValueError, OverflowError, OSError) as error:
                 why = f"{file.name} cannot be read ({' '.join(str(error).split())})"
                 problems.append(Problem(item.name, why, "box list", "an XML file that cannot be read"))
     return Annotations(images, tuple(problems))
@@ -156,7 +164,7 @@ def _of_coco(file: Path, items: Sequence[Item]) -> Annotations:
         record = json.loads(file.read_text(encoding="utf-8"))
         numbers = _coco_images(record)
         boxes = _coco_boxes(record)
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, OSError, KeyError, TypeError, AttributeError) as error:
         why = f"is not COCO JSON ({_wrong(error)})"
         raise InputError(str(file), why, "give images, annotations and categories") from error
     short = {item.name: item.path.name for item in items}
@@ -169,8 +177,8 @@ def _of_coco(file: Path, items: Sequence[Item]) -> Annotations:
             why = f"an image without boxes: {file.name} does not list it"
             problems.append(Problem(item.name, why, "box list", f"absent, {file.name} does not list the image"))
             continue
-        number, size = numbers[key]
-        images[item.name] = Boxes(tuple(boxes.get(number, ())), size)
+        entries, size = numbers[key]
+        images[item.name] = Boxes(tuple(box for number in entries for box in boxes.get(number, ())), size)
     return Annotations(images, tuple(problems))
 
 
@@ -182,12 +190,17 @@ def _wrong(error: Exception) -> str:
     return " ".join(str(error).split())[:80]
 
 
-def _coco_images(record: Any) -> dict[str, tuple[Any, tuple[int, int] | None]]:
-    """Number and size of each image by its name in the file."""
-    found = {}
+def _coco_images(record: Any) -> dict[str, tuple[list[Any], tuple[int, int] | None]]:
+    """Numbers and size of each image by its name in the file; several entries of a name are one image."""
+    found: dict[str, tuple[list[Any], tuple[int, int] | None]] = {}
     for image in record["images"]:
         size = (int(image["height"]), int(image["width"])) if "height" in image and "width" in image else None
-        found[str(image["file_name"])] = (image["id"], size)
+        name = str(image["file_name"])
+        entries, before = found.setdefault(name, ([], size))
+        if size != before:
+            raise ValueError(f"{name!r:.40} is there twice, with other sizes")
+        if image["id"] not in entries:
+            entries.append(image["id"])
     return found
 
 

@@ -49,7 +49,10 @@ def located(maps: Sequence[ScoreMap], klass: int, truth: Sequence[Box]) -> Locat
 
 def _centres(m: ScoreMap) -> list[NDArray[np.float64]]:
     """Per axis, the middle of each window in pixels of the image as it was given."""
-    return [(np.asarray(axis) + extent / 2) / m.scale for axis, extent in zip(m.offsets, m.window, strict=True)]
+    return [
+        m.to_given(number, np.asarray(axis) + extent / 2)
+        for number, (axis, extent) in enumerate(zip(m.offsets, m.window, strict=True))
+    ]
 
 
 def _inside(centre: Sequence[Any], box: Box) -> Any:

@@ -157,7 +157,9 @@ def _crops(view: Image, method: Method, known: Classifier, scan: Scan) -> ScoreM
     make = PROTOCOLS[method.protocol].crops
     assert make is not None
     pixels = stacked(view.pixels, make(view.size, known.window), known.window)
-    return scan(replace(view, pixels=pixels, picture=None, pad=(0,) * len(known.window)), "crops", known.window)
+    return scan(
+        replace(view, pixels=pixels, picture=None, pad=(0,) * len(known.window), downsample=()), "crops", known.window
+    )
 
 
 def _factor(read: Image, scale: float, settings: Settings) -> float:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from everywindow.comparing import read_for
-from everywindow.errors import ConversionError, InputError
+from everywindow.errors import ConversionError, EverywindowError, InputError
 from everywindow.evaluation.boxes import Annotations, Box, checked, known_classes, read_boxes
 from everywindow.evaluation.labels import (
     Item,
@@ -31,6 +31,7 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
+from everywindow.graph import captured, digest
 from everywindow.io import Image
 from everywindow.models import Classifier
 from everywindow.report import LeftOut, counted
@@ -111,6 +112,8 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     if annotations is not None and not any(method.maps for method in settings.methods):
         notes.append("boxes are not looked at: no protocol makes a map; add exact, fcn or crops to protocols=")
     record = _settings_record(job, request)
+    if request.out is not None and record["graph"] is None:
+        notes.append("earlier results in out= are told from others by weights and a probe: the network has no graph")
     with State(request.out, record, probe, [item.name for item in listing.items], request.overwrite) as state:
         done = list(_images(job, request, state, listing.items, problems, notes))
         notes += _earlier(state, len(listing.items))
@@ -190,9 +193,18 @@ def _settings_record(job: _Job, request: Request) -> dict[str, Any]:
         "activation": known.activation,
         "boxes_of": job.sought,
         "weights": _digest(known),
+        "graph": _graph(known),
         "facts": request.facts,
         **({"raw": True} if request.raw else {}),
     }
+
+
+def _graph(known: Classifier) -> str | None:
+    """Digest of what the network computes, with its constants; None where it cannot be captured."""
+    try:
+        return digest(captured(known.module, known.window, known.channels))
+    except EverywindowError:
+        return None
 
 
 def _digest(known: Classifier) -> str:

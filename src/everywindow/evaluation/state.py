@@ -21,7 +21,12 @@ TOLERANCE = 1e-5
 """Code is the same where it gives the same scores but for roundings on a window of noise; weights are compared as they
 are."""
 
-NAMES = {"boxes_of": "other boxes", "weights": "another classifier", "facts": "another output, device or dtype"}
+NAMES = {
+    "boxes_of": "other boxes",
+    "weights": "another classifier",
+    "graph": "another classifier",
+    "facts": "another output, device or dtype",
+}
 """What settings that are not called as arguments stand for."""
 
 Record = dict[str, Any]
@@ -95,7 +100,7 @@ class State:
         before, now = head.get("settings") or {}, self._head["settings"]
         names = [name for name in now if before.get(name) != now[name]]
         if names:
-            return " and ".join(_told(name, before.get(name), now[name]) for name in names[:2])
+            return " and ".join(dict.fromkeys(_told(name, before.get(name), now[name]) for name in names[:2]))
         probe, own = np.asarray(head.get("probe", [])), np.asarray(self._head["probe"])
         limit = TOLERANCE * float(np.abs(own).max(initial=0))
         if probe.shape != own.shape or not np.allclose(probe, own, rtol=TOLERANCE, atol=limit, equal_nan=True):

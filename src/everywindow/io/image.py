@@ -32,6 +32,8 @@ class Image:
         scale: factor between the given image and ``pixels``.
         pad: pixels added on both sides of each axis, after scaling.
         counted: whether its values were integers, and have been scaled by their type.
+        downsample: pixels of the given image per pixel of ``pixels``, per axis: sizes are rounded, so that it is not
+            ``1 / scale``; empty where nothing was resized.
     """
 
     pixels: torch.Tensor
@@ -40,6 +42,7 @@ class Image:
     scale: float
     pad: tuple[int, ...]
     counted: bool = False
+    downsample: tuple[float, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -81,15 +84,19 @@ def read_image(
     what = path or "image"
     factor, margins, counted = _scale(scale), margins_of(pad, ndim), False
     if isinstance(image, torch.Tensor):
-        pixels = _resized(_normalised_tensor(image, channels, ndim), factor)
+        whole = _normalised_tensor(image, channels, ndim)
+        pixels = _resized(whole, factor)
         unit = _denormalised(pixels, mean, std)
     else:
         array = _array(image, path, channels, ndim)
-        unit, counted = _resized(unit_channels(array, ndim, what), factor), array.dtype.kind in "iu"
+        whole, counted = unit_channels(array, ndim, what), array.dtype.kind in "iu"
+        unit = _resized(whole, factor)
         _check_channels(unit, channels, what)
         pixels = normalised(unit, mean, std)
     picture = None if unit is None or ndim != 2 else _picture(_padded(unit, margins, mean))
-    return Image(_padded(pixels, margins, None), picture, path, factor, margins, counted)
+    ratios = tuple(given / made for given, made in zip(whole.shape[1:], pixels.shape[1:], strict=True))
+    downsample = () if factor == 1.0 else ratios
+    return Image(_padded(pixels, margins, None), picture, path, factor, margins, counted, downsample)
 
 
 def _array(image: Any, path: str | None, channels: int, ndim: int) -> np.ndarray:

@@ -204,13 +204,13 @@ def _draw_picture(axes: Axes, m: ScoreMap, found: dict[str, _Difference]) -> Non
         return
     from matplotlib.patches import Rectangle
 
-    height, width = (have / m.scale for have in m.picture.shape[:2])
-    pads = [(have - size) / 2 / m.scale for have, size in zip(m.picture.shape, m.image_size, strict=False)]
+    height, width = (m.length_given(axis, have) for axis, have in enumerate(m.picture.shape[:2]))
+    pads = [m.length_given(axis, (m.picture.shape[axis] - size) / 2) for axis, size in enumerate(m.image_size)]
     axes.imshow(m.picture, extent=(-pads[1], width - pads[1], height - pads[0], -pads[0]))
     apart = {mode: one for mode, one in found.items() if one.largest}
     for colour, (mode, one) in zip(("tab:red", "tab:cyan"), apart.items(), strict=False):
         top, left = _start(m, one.at)
-        rows, cols = (size / m.scale for size in m.window)
+        rows, cols = (m.length_given(axis, size) for axis, size in enumerate(m.window))
         box = Rectangle((left, top), cols, rows, fill=False, edgecolor=colour, linewidth=2, label=mode)
         axes.add_patch(box)
     if apart:
@@ -234,9 +234,9 @@ def _where(m: ScoreMap, at: int) -> str:
 
 def _start(m: ScoreMap, at: tuple[int, ...]) -> tuple[float, ...]:
     """First pixel of a window, in the image as it was given."""
-    return tuple(axis[i] / m.scale for axis, i in zip(m.offsets, at, strict=True))
+    return tuple(m.to_given(axis, float(m.offsets[axis][i])) for axis, i in enumerate(at))
 
 
 def _centres(m: ScoreMap, axis: int) -> np.ndarray:
-    centres: np.ndarray = (np.asarray(m.offsets[axis]) + m.window[axis] / 2) / m.scale
+    centres: np.ndarray = m.to_given(axis, np.asarray(m.offsets[axis]) + m.window[axis] / 2)
     return centres

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from everywindow.engines import Prepared
+from everywindow.errors import ModelError
 from everywindow.graph import chosen, evaluating
+from everywindow.graph import digest as digest_of
 from everywindow.models import Classifier
 
 PROBE, TOLERANCE = "probe", 1e-4
@@ -19,7 +21,7 @@ PROBE, TOLERANCE = "probe", 1e-4
 
 
 def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
-    """Digest of the weights, and scores on a window of noise: code may change where weights do not."""
+    """Digests of weights and graph, and scores on a window of noise: code may change where weights do not."""
     digest = hashlib.sha256()
     state = known.module.state_dict()
     for name in sorted(state):
@@ -32,7 +34,19 @@ def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
     noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
     with evaluating(prepared.module), torch.inference_mode():
         scores = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)))
-    return {"weights": digest.hexdigest(), PROBE: [float(f"{value:.6g}") for value in scores.double().flatten()]}
+    return {
+        "weights": digest.hexdigest(),
+        "graph": _graph(prepared),
+        PROBE: [float(f"{value:.6g}") for value in scores.double().flatten()],
+    }
+
+
+def _graph(prepared: Prepared) -> str | None:
+    """Digest of what the network computes, constants among it; None where it has no graph in plain form."""
+    try:
+        return None if prepared.network is None else digest_of(prepared.network)
+    except ModelError:
+        return None
 
 
 def same_probe(one: Any, other: Any) -> bool:
