@@ -162,7 +162,7 @@ def test_a_tiff_that_promises_too_much_is_not_read(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize("recording", [np.linspace(-2.6, 3.5, 20), np.array([-300, 400], np.int16)])
 def test_a_recording_is_to_be_given_as_a_tensor(recording: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"give a float tensor \[C, \*size\], which is taken as it is"):
+    with pytest.raises(InputError, match=r"raw=True \(--raw\), channels last; or a float tensor \[C, \*size\]"):
         read_image(recording, channels=1, ndim=1)
     tensor = torch.from_numpy(recording).float()[None]
     torch.testing.assert_close(read_image(tensor, channels=1, ndim=1).pixels, tensor)

@@ -144,6 +144,9 @@ class _Some(Wanted):
     def wanted(self, windows: tuple[tuple[int, int], ...]) -> np.ndarray:
         return self._wants[tuple(slice(*span) for span in windows)]
 
+    def describe(self) -> dict[str, Any]:
+        return {}
+
 
 def _tiles(counts: tuple[int, ...], tile: tuple[int, int]) -> list[tuple[slice, ...]]:
     rows, columns = tiles(counts[:1], tile[0]), tiles(counts[1:], tile[1])
