@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import warnings
 from collections import Counter
@@ -31,7 +30,7 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
-from everywindow.graph import captured, digest
+from everywindow.graph import captured, digest, state_digest
 from everywindow.io import Image
 from everywindow.models import Classifier
 from everywindow.report import LeftOut, counted
@@ -192,7 +191,7 @@ def _settings_record(job: _Job, request: Request) -> dict[str, Any]:
         "std": known.std,
         "activation": known.activation,
         "boxes_of": job.sought,
-        "weights": _digest(known),
+        "weights": state_digest(known.module),
         "graph": _graph(known),
         "facts": request.facts,
         **({"raw": True} if request.raw else {}),
@@ -205,16 +204,6 @@ def _graph(known: Classifier) -> str | None:
         return digest(captured(known.module, known.window, known.channels))
     except EverywindowError:
         return None
-
-
-def _digest(known: Classifier) -> str:
-    """Of the weights' names and values."""
-    digest = hashlib.sha256()
-    for name, tensor in known.module.state_dict().items():
-        digest.update(f"{name} {getattr(tensor, 'dtype', '')} {tuple(getattr(tensor, 'shape', ()))}".encode())
-        if isinstance(tensor, torch.Tensor):
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _images(

@@ -5,7 +5,7 @@ from everywindow.graph.applied import CONVOLUTIONS, Applied, applied, first_conv
 from everywindow.graph.cache import captured, captured_apart
 from everywindow.graph.capture import capture
 from everywindow.graph.constants import evaluated
-from everywindow.graph.digest import digest
+from everywindow.graph.digest import digest, state_digest
 from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
 from everywindow.graph.names import first_odd_name
@@ -56,5 +56,6 @@ __all__ = [
     "quiet_torch",
     "records",
     "refresh",
+    "state_digest",
     "using",
 ]

@@ -117,10 +117,7 @@ def _sample(grid: WindowGrid, tiling: Tiling, scene: Scene, wanted: Wanted) -> T
 
 def _wanted_tiles(tiling: Tiling, wanted: Wanted) -> Iterator[tuple[Span, ...]]:
     """The windows of tiles of which some are wanted, whole tiles first."""
-    tiles = [tiling.windows(tile) for tile in range(tiling.total)]
-    whole = [w for w in tiles if tuple(stop - first for first, stop in w) == tiling.shape]
-    chosen = set(whole)
-    for windows in (*whole, *(w for w in tiles if w not in chosen)):
+    for windows in sorted(tiling.every(), key=lambda each: tuple(b - a for a, b in each) != tiling.shape):
         try:
             some = bool(wanted.wanted(windows).any())
         except EverywindowError:  # what cannot be read is found out when it is worked on

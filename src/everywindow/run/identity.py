@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 from everywindow.engines import Prepared
 from everywindow.errors import ModelError
-from everywindow.graph import chosen, evaluating
+from everywindow.graph import chosen, evaluating, state_digest
 from everywindow.graph import digest as digest_of
 from everywindow.models import Classifier
 
@@ -22,20 +21,11 @@ PROBE, TOLERANCE = "probe", 1e-4
 
 def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
     """Digests of weights and graph, and scores on a window of noise: code may change where weights do not."""
-    digest = hashlib.sha256()
-    state = known.module.state_dict()
-    for name in sorted(state):
-        value = state[name]
-        if not isinstance(value, torch.Tensor):
-            digest.update(f"{name} {value!r}".encode())
-            continue
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
     with evaluating(prepared.module), torch.inference_mode():
         scores = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)))
     return {
-        "weights": digest.hexdigest(),
+        "weights": state_digest(known.module),
         "graph": _graph(prepared),
         PROBE: [float(f"{value:.6g}") for value in scores.double().flatten()],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -77,7 +77,7 @@ class Manifest:
 
     def put(self, state: TileState) -> None:
         """Record a tile, whose chunk is on the disk; on the disk itself when this returns."""
-        self._append({"tile": state.tile, "state": state.state, "windows": state.windows, "reason": state.reason})
+        self._append(asdict(state))
         self.states[state.tile] = state
 
     def finish(self) -> None:
@@ -86,7 +86,7 @@ class Manifest:
         Raises:
             InputError: it cannot be written.
         """
-        lines = [_line(_record(self.states[tile])) for tile in sorted(self.states)]
+        lines = [_line(asdict(self.states[tile])) for tile in sorted(self.states)]
         scratch = self._result / f"{TILES}.partial"
         try:
             write_whole(scratch, "".join(lines) + _line({"finished": True}))
@@ -179,10 +179,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _record(state: TileState) -> dict[str, Any]:
-    return {"tile": state.tile, "state": state.state, "windows": state.windows, "reason": state.reason}
 
 
 def _line(record: dict[str, Any]) -> str:

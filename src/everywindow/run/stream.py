@@ -21,7 +21,7 @@ from everywindow.run.spec import Job
 from everywindow.run.stopping import interruptible, stoppable
 from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling
-from everywindow.run.worker import engine_of, opened, opened_scene, wanted_of, with_threads
+from everywindow.run.worker import engine_of, opened, opened_scene, wanted_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         record = asked_for(known, prepared, task, scene, wanted)
         there = taken_up(task, record)
         job = there or settled(known, prepared, task, scene, wanted, record)
-        stack.enter_context(with_threads(job.settings.threads))
+        stack.enter_context(job.settings.in_force())
         engine = engine_of(job, known, prepared)
         plan = engine.plan(scene.grid(known.window, job.stride), Tiling(job.counts, job.tile).every())
         if there is None:

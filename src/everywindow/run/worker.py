@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from everywindow.engines import Prepared, TileEngine, prepare
 from everywindow.errors import InputError
 from everywindow.geometry import Place, WindowGrid
@@ -72,17 +70,6 @@ def opened(job: Job, result: Path, engine: TileEngine, known: Classifier, scene:
     return Opened(scene.region, engine, store, wanted, grid, Tiling(job.counts, job.tile))
 
 
-@contextmanager
-def with_threads(count: int) -> Iterator[None]:
-    """So many threads compute meanwhile: the order of sums depends on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def work(result: str, tiles: Sequence[int]) -> list[TileState]:
     """Work on some tiles of a result whose ``run.json`` says all that is needed; what became of each.
 
@@ -99,7 +86,7 @@ def work(result: str, tiles: Sequence[int]) -> list[TileState]:
         raise InputError(result, "its model was given as an object", "give it by name or as a bundle")
     known = load(job.model["spec"], **{name: value for name, value in job.model.items() if name != "spec"})
     with ExitStack() as stack:
-        stack.enter_context(with_threads(job.settings.threads))
+        stack.enter_context(job.settings.in_force())
         scene = stack.enter_context(opened_scene(job.image, known, job.view))
         prepared = prepare(known.module, known.window, known.channels, job.device, job.dtype)
         wanted = wanted_of(job.mask, scene, known.window, job.stride)
