@@ -134,6 +134,19 @@ def test_a_signal_stops_cleanly(number: signal.Signals, scene: Path, tmp_path: P
     assert (expected - found).abs().max() < 1e-10
 
 
+def test_a_picture_that_is_not_written_is_not_said_to_be(
+    scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everywindow.cli.streaming.LOOKED_AT", 0)
+    out, picture = tmp_path / "map.zarr", tmp_path / "map.npz"
+    more = ["--out", str(picture), "--json"]
+    assert main(command(scene, scene / "image.npy", out=out, more=more)) == 3
+    told, said = capsys.readouterr()
+    assert json.loads(told)["files"] == [str(out)]
+    assert f"left out:   {picture}: the map is too large" in said
+    assert not picture.exists()
+
+
 def test_progress_as_json_and_exit_codes(scene: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "map.zarr"
     assert main(command(scene, scene / "image.npy", out=out, more=["--progress", "json", "--json"])) == 0

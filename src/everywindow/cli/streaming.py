@@ -53,18 +53,6 @@ def scan_streamed(
     options["progress"] = SHOWN[options["progress"]]
     if are_several(images):
         return _several(classifier, images, outs, options, console)
-    return _one(classifier, images[0], outs, klass, boxes, options, console)
-
-
-def _one(
-    classifier: Classifier,
-    image: str,
-    outs: Sequence[str],
-    klass: str | None,
-    boxes: float | None,
-    options: dict[str, Any],
-    console: Console,
-) -> int:
     from everywindow import api
 
     stores = [out for out in outs if Path(out).suffix.lower() == SUFFIX]
@@ -73,7 +61,7 @@ def _one(
         raise click.UsageError(f"--out: {stores[0]} and {stores[1]}; give one that ends in {SUFFIX}.")
     for file in others:
         api.ScoreMap.check_writable(file)
-    done = api.stream(classifier, image, stores[0], **options)
+    done = api.stream(classifier, images[0], stores[0], **options)
     m = _looked_at(done)
     listed = None
     if m is not None:
@@ -83,10 +71,15 @@ def _one(
             m.save(file, klass=peak.klass)
         console.say(map_text(m, peak, listed))
     console.say(_text(done))
-    console.say(f"written:    {', '.join([stores[0], *others])}")
+    left = others if m is None else []
+    written = [out for out in (*stores, *others) if out not in left]
+    console.say(f"written:    {', '.join(written)}")
+    if left:
+        why = "the map is too large to be read for that" if done.scored else "nothing was scored"
+        console.say(f"left out:   {', '.join(left)}: {why}; see 'everywindow export {stores[0]}'")
     record = {} if m is None else map_record(m, peak, listed)
-    console.result({**record, **_record(done), "files": [stores[0], *others]})
-    return PARTLY if done.failed else 0
+    console.result({**record, **_record(done), "files": written})
+    return PARTLY if done.failed or left else 0
 
 
 def _looked_at(done: Streamed) -> ScoreMap | None:
