@@ -47,8 +47,8 @@ def small_padded() -> nn.Module:
 
 
 @dataclass(frozen=True)
-class FileCase:
-    """A network over the upper left part of a file; lengths in pixels, ``tile`` in windows."""
+class Case:
+    """A network over the upper left part of the picture; lengths in pixels."""
 
     name: str
     title: str
@@ -56,20 +56,20 @@ class FileCase:
     window: int
     stride: int
     part: int
+
+
+@dataclass(frozen=True)
+class FileCase(Case):
+    """From a file; ``tile`` in windows."""
+
     suffix: str = "zarr"
     tile: int | None = None
 
 
 @dataclass(frozen=True)
-class LoaderCase:
-    """A network over the upper left part of the TIFF; of more windows than ``most`` the loader takes so many."""
+class LoaderCase(Case):
+    """From the TIFF; of more windows than ``most`` the loader takes so many."""
 
-    name: str
-    title: str
-    build: Callable[[], nn.Module]
-    window: int
-    stride: int
-    part: int
     most: int
 
 
