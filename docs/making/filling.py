@@ -8,8 +8,8 @@ from collections.abc import Callable
 from docs.making.running import BLOCK, CAPTION, VALUE, Run, Shown
 
 WORDS = {
-    "en": {"code": "The code that draws this", "prints": "prints"},
-    "zh": {"code": "绘图代码", "prints": "输出"},
+    "en": {"code": "The code that draws this"},
+    "zh": {"code": "绘图代码"},
 }
 
 
@@ -23,7 +23,8 @@ def filled(markdown: str, run: Run, language: str, keep: Callable[[str, bytes], 
     texts = [_told(text, values) for text, values in zip(parts[::3], run.values, strict=True)]
     page = [texts[0]]
     for folded, code, shown, text in zip(parts[1::3], parts[2::3], run.shown, texts[1:], strict=True):
-        page += [_code(code, bool(folded), WORDS[language]), _shown(code, shown, keep, WORDS[language]), text]
+        block = [_code(code, bool(folded), WORDS[language]), _shown(code, shown, keep)]
+        page += [*(reversed(block) if folded else block), text]  # a picture, and then how it is drawn
     return "".join(page)
 
 
@@ -41,8 +42,8 @@ def _folded(title: str, inside: str) -> str:
     return f'??? code "{title}"\n\n{lines}\n'
 
 
-def _shown(code: str, shown: Shown, keep: Callable[[str, bytes], str], words: dict[str, str]) -> str:
-    text = f'\n```{{ .text .output title="{words["prints"]}" }}\n{shown.text}\n```\n' if shown.text else ""
+def _shown(code: str, shown: Shown, keep: Callable[[str, bytes], str]) -> str:
+    text = f"\n```{{ .text .output }}\n{shown.text}\n```\n" if shown.text else ""
     captions = CAPTION.findall(code)
     for number, (suffix, content) in enumerate(shown.figures):
         caption = captions[number] if number < len(captions) else ""
