@@ -30,8 +30,9 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
+from everywindow.evaluation.turning import upright
 from everywindow.graph import captured, digest, state_digest
-from everywindow.io import Image
+from everywindow.io import Image, turn_of
 from everywindow.models import Classifier
 from everywindow.report import LeftOut, counted
 
@@ -225,6 +226,7 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
     """An image: what was measured, the boxes in it, and what is wrong."""
     label = None if item.label is None else job.indices[item.label]
     raw = None if job.annotations is None else job.annotations.images.get(item.name)
+    raw = None if raw is None else upright(raw, turn_of(item.path))
     try:
         key = key_of(item.path, label, raw)
     except OSError as error:
