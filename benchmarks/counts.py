@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,11 +23,13 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-import everywindow as ew
 from benchmarks.section import COUNTS, with_section
 from benchmarks.zoo.families import smallest_of_each
 from benchmarks.zoo.networks import CHANNELS, LIBRARIES, build, names, smallest_window, version
+from everywindow.costing import crops_macs
 from everywindow.errors import EverywindowError
+from everywindow.geometry import WindowGrid
+from everywindow.graph import captured
 
 WINDOWS = {"inception_v3": 299}
 """Windows of torchvision's networks that take no 224 pixels."""
@@ -46,7 +48,8 @@ class Row:
         ours: by ``everywindow.cost``.
         torchs: of a window, by torch.
         of_weights: by torch, of what is computed from weights alone, whatever the windows.
-        refused: why there is no count, by either.
+        refused: why the package gives no scores, and no count.
+        failed: what went wrong with either count.
     """
 
     library: str
@@ -56,42 +59,50 @@ class Row:
     torchs: int = 0
     of_weights: int = 0
     refused: str = ""
+    failed: str = ""
 
     @property
     def equal(self) -> bool:
         """Whether both count the same for a window."""
-        return not self.refused and self.ours == self.torchs
+        return not (self.refused or self.failed) and self.ours == self.torchs
 
     @property
     def known(self) -> bool:
         """Whether the two are equal, or it is known why not."""
-        return self.equal or self.name in REASONS
+        return self.equal or bool(self.refused) or self.name in REASONS
 
     def __str__(self) -> str:
         numbers = f"{self.ours:>16,} {self.torchs:>16,} {self.of_weights:>12,}"
-        verdict = self.refused or ("" if self.equal else "differ")
+        verdict = self.refused or self.failed or ("" if self.equal else "differ")
         return f"{self.library}:{self.name:40} {self.window:>4} {numbers}  {verdict}".rstrip()
 
 
 def row_of(library: str, name: str) -> Row:
     """Count with both."""
-    module = build(library, name)
+    module = build(library, name).requires_grad_(False)  # torch's counter hooks into gradients
     window = WINDOWS.get(name, 224) if library == "torchvision" else smallest_window(module)
+    row = Row(library, name, window)
     try:
-        mine = ours(module, window)
+        row = replace(row, ours=ours(module, window))
+        try:
+            counts = torchs(module.to("meta"), window)
+        except (NotImplementedError, RuntimeError):  # computes with values
+            counts = torchs(build(library, name).requires_grad_(False), window)
     except EverywindowError as error:
-        return Row(library, name, window, refused=str(error))
-    try:
-        counts = torchs(module.to("meta"), window)
-    except (NotImplementedError, RuntimeError):  # computes with values
-        counts = torchs(build(library, name), window)
-    return Row(library, name, window, mine, *counts)
+        return replace(row, refused=str(error))
+    except Exception as error:  # whatever the network's code raises: the others are still counted
+        return replace(row, failed=f"{type(error).__name__}: {error}")
+    return replace(row, torchs=counts[0], of_weights=counts[1])
 
 
 def ours(module: nn.Module, window: int) -> int:
-    """Mult-adds for one window, as the package counts them."""
-    cost = ew.cost(ew.Classifier(module, window=window, channels=CHANNELS), window, predict=False, advise=False)
-    return cost.macs["crops"]
+    """Mult-adds for one window, as ``everywindow.cost`` counts them.
+
+    Raises:
+        EverywindowError: windows cannot be scored apart, or the network cannot be captured.
+    """
+    network = captured(module, (window, window), CHANNELS)
+    return crops_macs(network, WindowGrid((window, window), (window, window), (window, window)))
 
 
 def torchs(module: nn.Module, window: int) -> tuple[int, int]:
@@ -119,7 +130,7 @@ def section(rows: Sequence[Row]) -> str:
 
 
 def _summary(library: str, rows: Sequence[Row]) -> list[str]:
-    tried = [row for row in rows if not row.refused]
+    tried = [row for row in rows if not (row.refused or row.failed)]
     windows = Counter(row.window for row in rows).most_common(1)[0][0]
     whole = sum(row.equal and not row.of_weights for row in tried)
     return [
@@ -136,7 +147,9 @@ def _of_weights(rows: Sequence[Row]) -> list[str]:
     if not found:
         return []
     each = (f"`{row.name}` {100 * row.of_weights / max(1, row.torchs + row.of_weights):.2g} %" for row in found)
-    text = "What is computed from weights alone, such as position biases and the convolutions of a mixture, does not grow"
+    text = (
+        "What is computed from weights alone, such as position biases and the convolutions of a mixture, does not grow"
+    )
     return ["", f"{text} with the windows. Torch's counter adds it, with so much of its count: {', '.join(each)}."]
 
 
@@ -150,11 +163,11 @@ def _differing(rows: Sequence[Row]) -> list[str]:
 
 
 def _ours(row: Row) -> str:
-    return "none" if row.refused else f"{row.ours:,}"
+    return "none" if row.refused or row.failed else f"{row.ours:,}"
 
 
 def _why(row: Row) -> str:
-    return REASONS.get(row.name, row.refused or "**not known**").replace("|", "\\|")
+    return REASONS.get(row.name, row.refused or row.failed or "**not known**").replace("|", "\\|")
 
 
 def wanted(given: Sequence[str], all_timm: bool) -> list[tuple[str, str]]:
