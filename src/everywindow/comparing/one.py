@@ -89,7 +89,7 @@ def _others(asked: Asked, read: Image, warm: bool) -> tuple[list[Run], tuple[Lef
             runs.append(settled(again(), again) if warm else again())
         except ConversionError as error:
             if asked.strictly:
-                raise
+                raise ConversionError(error.what, f"{error.why}: no {mode}", f"leave {mode} out of modes=") from error
             left_out.append(LeftOut(mode, error.layer, error.why))
     return runs, tuple(left_out)
 
