@@ -583,10 +583,10 @@ def probe(
         seed: of the noise.
 
     Returns:
-        A ``Probe``: ``layers`` (does each layer's map move with the image), ``answers`` (does the answer stay), ``pools``
-        (max against mean pooling under a shift by one position) and ``places`` (what padding tells about the place).
-        ``print()`` gives tables, ``.plot()`` a figure, ``.save("report.html")`` a page. Of a network that cannot be
-        captured there are ``answers`` alone, and ``notes`` say so.
+        A ``Probe``: ``layers`` (does each layer's map move with the image), ``answers`` (does the answer stay),
+        ``pools`` (max against mean pooling under a shift by one position) and ``places`` (what padding tells about the
+        place). ``print()`` gives tables, ``.plot()`` a figure, ``.save("report.html")`` a page. Of a network that
+        cannot be captured there are ``answers``, and ``pools`` of the image; ``notes`` say so.
 
     Raises:
         InputError: an argument or image that cannot be used.
@@ -621,6 +621,7 @@ __all__ = [
     "Explanation",
     "Exported",
     "FullyConvolutional",
+    "Probe",
     "Pyramid",
     "ScoreMap",
     "Streamed",
@@ -631,6 +632,7 @@ __all__ = [
     "explain",
     "export",
     "load",
+    "probe",
     "pyramid",
     "scan",
     "stream",

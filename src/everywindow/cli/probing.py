@@ -7,13 +7,17 @@ from typing import Any
 import click
 
 from everywindow.cli.guard import keep_inputs
-from everywindow.cli.options import Console, Numbers, Sizes, json_option, load_model, model_options, output_key
+from everywindow.cli.options import Console, Numbers, json_option, load_model, model_options, output_key
 
 
 @click.command()
 @click.argument("images", nargs=-1)
 @model_options
-@click.option("--shifts", type=Sizes(), help="Pixels to move by, such as 1,2,4.  [default: to a quarter of the window]")
+@click.option(
+    "--shifts",
+    type=Numbers("PIXELS", "1,2,4"),
+    help="Pixels to move by, such as 1,2,4.  [default: to a quarter of the window]",
+)
 @click.option("--angles", type=Numbers("DEGREES", "10,45,90"), help="Degrees to turn by, both ways.")
 @click.option("--zooms", type=Numbers("FACTOR", "0.8,1.25"), help="Factors to enlarge by.")
 @click.option("--scale", type=float, metavar="FACTOR", help="Resize the images first, such as 0.5.")
@@ -23,7 +27,9 @@ from everywindow.cli.options import Console, Numbers, Sizes, json_option, load_m
 @click.option("--dtype", metavar="NAME", help="Such as float32 or float64.  [default: the network's]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the noise, where there are no images.")
 @click.option(
-    "--out", metavar="FILE", help="FILE.png: a figure; FILE.html: a page with figure and tables; FILE.json: the numbers."
+    "--out",
+    metavar="FILE",
+    help="FILE.png: a figure; FILE.html: a page with figure and tables; FILE.json: the numbers.",
 )
 @json_option
 def probe(
@@ -52,4 +58,4 @@ def probe(
     if out is not None:
         found.save(out)
         console.say(f"written: {out}")
-    console.result({**found.as_dict(), "files_written": [out] if out is not None else []})
+    console.result({**found.as_dict(), "files": [out] if out is not None else []})

@@ -7,7 +7,20 @@ import re
 from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
-    *("angles", "boxes", "classes", "depth", "device", "dtype", "image_size", "memory", "mode", "out", "output", "overlaps"),
+    *(
+        "angles",
+        "boxes",
+        "classes",
+        "depth",
+        "device",
+        "dtype",
+        "image_size",
+        "memory",
+        "mode",
+        "out",
+        "output",
+        "overlaps",
+    ),
     *(
         "modes",
         "overwrite",

@@ -98,10 +98,8 @@ def _row(
 
 def _decided(scores: Tensor, activation: Any) -> tuple[Tensor, Tensor]:
     """Of scores ``[N, K]`` the class that comes first, and its probability; of a single score whether it is yes (1)."""
-    if scores.shape[1] > 1:
-        first = scores.argmax(1)
-    else:
-        first = (scores[:, 0] >= (0.5 if activation == "none" else 0.0)).long()
+    yes = scores[:, 0] >= (0.5 if activation == "none" else 0.0)
+    first = scores.argmax(1) if scores.shape[1] > 1 else yes.long()
     return first, _of(scores, first, activation)
 
 

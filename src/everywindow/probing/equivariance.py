@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor, fx
@@ -22,27 +22,52 @@ def shifted_layers(
     The image moves along all axes at once: by what makes the map move by whole positions, and by one pixel.
     """
     found = {layer.node: _Found() for layer in layers}
-    values = {layer.node: layer.value for layer in layers}
     for view in fields:
-        base = dict(watched(prepared, network, view.middle, values))
-        spreads = {node: spread(each) or 1.0 for node, each in base.items()}
-        for period in dict.fromkeys(layer.period for layer in layers):
-            moved = {layer.node: layer for layer in layers if layer.period == period}
-            some = {node: layer.value for node, layer in moved.items()}
-
-            def see(node: fx.Node, each: Tensor, moved: dict[fx.Node, Layer] = moved) -> None:
-                layer = moved[node]
-                found[node].whole(_apart(base[node], each, layer, layer.steps), spreads[node])
-
-            watch(prepared, network, view.at(period), some, see)
-        by_node = {layer.node: layer for layer in layers}
-
-        def see_one(node: fx.Node, each: Tensor) -> None:
-            layer = by_node[node]
-            found[node].by_one(_apart(base[node], each, layer, _by_a_pixel(layer)), spreads[node])
-
-        watch(prepared, network, view.at((1,) * len(view.window)), values, see_one)
+        _Look.at(prepared, network, layers, view).at_all(found)
     return tuple(_row(layer, found[layer.node]) for layer in layers)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One image: the maps of its window, and how much each varies."""
+
+    prepared: Prepared
+    network: Network
+    view: Field
+    layers: Sequence[Layer]
+    maps: Mapping[fx.Node, Tensor]
+    spreads: Mapping[fx.Node, float]
+
+    @classmethod
+    def at(cls, prepared: Prepared, network: Network, layers: Sequence[Layer], view: Field) -> _Look:
+        values = {layer.node: layer.value for layer in layers}
+        maps = dict(watched(prepared, network, view.middle, values))
+        return cls(prepared, network, view, layers, maps, {node: spread(each) or 1.0 for node, each in maps.items()})
+
+    def at_all(self, found: Mapping[fx.Node, _Found]) -> None:
+        """Move by each layer's own step, and by one pixel."""
+        for period in dict.fromkeys(layer.period for layer in self.layers):
+            own = [layer for layer in self.layers if layer.period == period]
+            for layer, (everywhere, inside) in self._moved(period, own, lambda layer: layer.steps):
+                found[layer.node].everywhere.append(everywhere)
+                found[layer.node].inside += [] if inside is None else [inside]
+        for layer, (everywhere, inside) in self._moved((1,) * len(self.view.window), self.layers, _by_a_pixel):
+            found[layer.node].one.append(everywhere if inside is None else inside)
+
+    def _moved(
+        self, shift: tuple[int, ...], layers: Sequence[Layer], steps: Callable[[Layer], Sequence[int]]
+    ) -> list[tuple[Layer, tuple[float, float | None]]]:
+        """How far the maps of the moved image are from the moved maps, over their spreads."""
+        by_node = {layer.node: layer for layer in layers}
+        found = []
+
+        def see(node: fx.Node, each: Tensor) -> None:
+            layer, scale = by_node[node], self.spreads[node]
+            everywhere, inside = _apart(self.maps[node], each, layer, steps(layer))
+            found.append((layer, (everywhere / scale, None if inside is None else inside / scale)))
+
+        watch(self.prepared, self.network, self.view.at(shift), {node: by_node[node].value for node in by_node}, see)
+        return found
 
 
 @dataclass
@@ -52,13 +77,6 @@ class _Found:
     inside: list[float] = field(default_factory=list)
     everywhere: list[float] = field(default_factory=list)
     one: list[float] = field(default_factory=list)
-
-    def whole(self, apart: tuple[float, float | None], scale: float) -> None:
-        self.everywhere.append(apart[0] / scale)
-        self.inside += [] if apart[1] is None else [apart[1] / scale]
-
-    def by_one(self, apart: tuple[float, float | None], scale: float) -> None:
-        self.one.append((apart[0] if apart[1] is None else apart[1]) / scale)
 
 
 def _row(layer: Layer, found: _Found) -> LayerShift:
@@ -87,5 +105,7 @@ def _apart(base: Tensor, moved: Tensor, layer: Layer, steps: Sequence[int]) -> t
     apart = (moved - base).abs().amax(0)
     inner = apart
     for axis, (record, step) in enumerate(zip(layer.axes, steps, strict=True)):
-        inner = inner.narrow(axis, min(record.head, inner.shape[axis]), max(0, record.n - record.head - record.tail - step))
+        inner = inner.narrow(
+            axis, min(record.head, inner.shape[axis]), max(0, record.n - record.head - record.tail - step)
+        )
     return float(apart.max()), float(inner.max()) if inner.numel() else None

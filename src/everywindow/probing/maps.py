@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import lcm
 from typing import Any
@@ -63,7 +63,9 @@ def map_layers(network: Network) -> tuple[Layer, ...]:
     found: dict[str, Layer] = {}
     for call in calls(network):
         value = first_value(call.values[call.node])
-        if value is not None and _is_map(value, network) and (call.layer in counted or _matters(call, value)):
+        if value is None or not _is_map(value, network):
+            found.pop(call.layer, None)  # what the layer gives in the end is none
+        elif call.layer in counted or _matters(call, value):
             found.pop(call.layer, None)
             found[call.layer] = Layer(call.layer, kind_of(call.node), call.node, value)
     return tuple(found.values())
@@ -113,11 +115,11 @@ def kind_of(node: fx.Node) -> str:
 
 def watched(
     prepared: Prepared, network: Network, window: Tensor, values: Mapping[fx.Node, Value]
-) -> Iterator[tuple[fx.Node, Tensor]]:
+) -> list[tuple[fx.Node, Tensor]]:
     """The maps ``[channels, *positions]`` of some nodes for a window ``[C, *window]``, in the order of computing."""
     found: list[tuple[fx.Node, Tensor]] = []
     watch(prepared, network, window, values, lambda node, each: found.append((node, each)))
-    yield from found
+    return found
 
 
 def watch(

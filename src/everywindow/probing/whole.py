@@ -11,6 +11,7 @@ from torch import Tensor
 
 from everywindow.comparing import listed, read_for, warn_of_pixels
 from everywindow.engines import Prepared
+from everywindow.geometry import times
 from everywindow.graph import using
 from everywindow.probing.answers import answers
 from everywindow.probing.asked import Asked
@@ -45,7 +46,7 @@ def probed(asked: Asked, image: Any = None, scale: float | None = None, raw: boo
             window=asked.window,
             images=len(fields),
             source="images" if images else "noise",
-            files=tuple(os.fspath(one) for one in images if isinstance(one, (str, os.PathLike))),
+            paths=tuple(os.fspath(one) for one in images if isinstance(one, (str, os.PathLike))),
             activation=found.activation,
             classes=asked.known.classes,
             top=found.top,
@@ -55,7 +56,7 @@ def probed(asked: Asked, image: Any = None, scale: float | None = None, raw: boo
             pools=moved_pools(asked.prepared, network, fields),
             places=() if network is None else place_layers(asked.prepared, network, layers, fields, tolerance),
             notes=tuple(_notes(asked, fields, bool(images))),
-            pictures=tuple(_picture(asked, view) for view in fields[:1]),
+            pictures=_pictures(asked, fields[0]),
         )
 
 
@@ -68,9 +69,7 @@ def tolerance_of(dtype: torch.dtype) -> float:
     return min(max(1e-10, 1000 * torch.finfo(dtype).eps), 0.05)
 
 
-def _pixels(
-    asked: Asked, images: Sequence[Any], room: Sequence[int], scale: float | None, raw: bool
-) -> list[Tensor]:
+def _pixels(asked: Asked, images: Sequence[Any], room: Sequence[int], scale: float | None, raw: bool) -> list[Tensor]:
     if not images:
         sizes = [size + 2 * margin for size, margin in zip(asked.window, room, strict=True)]
         generator = torch.Generator().manual_seed(asked.seed)
@@ -90,8 +89,8 @@ def _notes(asked: Asked, fields: Sequence[Field], given: bool) -> list[str]:
     mirrored = sum(view.mirrored for view in fields)
     if mirrored:
         notes.append(
-            f"{mirrored} of {len(fields)} images are smaller than the window with the room for its moves "
-            f"({', '.join(str(size) for size in fields[0].pixels.shape[1:])} px): mirrored at their borders"
+            f"{mirrored} of {len(fields)} images mirrored at their borders: smaller than the window with room for "
+            f"its moves, {times(tuple(fields[0].pixels.shape[1:]))} px"
         )
     notes += _answer_notes(asked)
     notes += _graph_notes(asked.prepared)
@@ -117,13 +116,13 @@ def _graph_notes(prepared: Prepared) -> list[str]:
     return [f"the map's positions depend on the whole window, or there are none, from here on: {end}"] if end else []
 
 
-def _picture(asked: Asked, view: Field) -> Any:
-    """The first window for the figure ``[H, W]`` or ``[H, W, C]``, from 0 to 1; None of what is no picture."""
+def _pictures(asked: Asked, view: Field) -> tuple[Any, ...]:
+    """A window for the figure ``[H, W]`` or ``[H, W, C]``, from 0 to 1; nothing where it is no picture."""
     if len(view.window) != 2 or asked.known.channels not in (1, 3):
-        return None
+        return ()
     pixels = view.middle.float().cpu()
     if asked.known.mean is not None and asked.known.std is not None:
         mean, std = (torch.tensor(each)[:, None, None] for each in (asked.known.mean, asked.known.std))
         pixels = pixels * std + mean
     shown = pixels.clamp(0, 1).movedim(0, -1).numpy()
-    return shown[..., 0] if asked.known.channels == 1 else shown
+    return (shown[..., 0] if asked.known.channels == 1 else shown,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ class Probe:
         window: in pixels per axis.
         images: how many there were.
         source: ``"images"`` or ``"noise"``.
-        files: their names, of those that are files.
+        paths: of those that are files.
         activation: what made probabilities of the scores.
         classes: their names, where they are known.
         top: of each image the index of the class that comes first, and its probability. Of a network with a single
@@ -146,7 +147,7 @@ class Probe:
     window: tuple[int, ...]
     images: int
     source: str
-    files: tuple[str, ...]
+    paths: tuple[str, ...]
     activation: str
     classes: tuple[str, ...] | None
     top: tuple[tuple[int, float], ...]
@@ -181,8 +182,9 @@ class Probe:
         return probe_page(self)
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure (``.png``, ``.svg``, ``.pdf``), the page (``.html``) or the numbers (``.json``), whole or not
-        at all.
+        """Write the figure (``.png``, ``.svg``, ``.pdf``), the page (``.html``) or the numbers (``.json``).
+
+        The file is written whole or not at all.
 
         Raises:
             InputError: another kind of file, or nothing can be written there.
@@ -197,15 +199,15 @@ class Probe:
         return Path(path)
 
     def as_dict(self) -> dict[str, Any]:
-        """The numbers as plain data for JSON."""
+        """The numbers as plain data for JSON. What is not finite is None."""
         tables = ("answers", "layers", "pools", "places")
         plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in (*tables, "pictures")}
         rows = {name: [_plain(row) for row in getattr(self, name)] for name in tables}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()} | rows
+        return {name: _json(value) for name, value in plain.items()} | rows
 
     def to_json(self) -> str:
         """:meth:`as_dict` as a JSON document."""
-        return json.dumps(self.as_dict(), indent=2)
+        return json.dumps(self.as_dict(), indent=2, allow_nan=False)
 
     def __repr__(self) -> str:
         from everywindow.report.probe_text import probe_text
@@ -227,13 +229,22 @@ def check_target(path: str | Path) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in (*PICTURES, *PAGES, *TABLES):
         raise InputError(
-            str(path), f"{suffix or 'a name without an ending'} is not a kind of report", "end the name in .png or .html"
+            str(path),
+            f"{suffix or 'a name without an ending'} is not a kind of report",
+            "end the name in .png or .html",
         )
 
 
 def _plain(row: Any) -> dict[str, Any]:
     values = {one.name: getattr(row, one.name) for one in fields(row) if one.name != "places"}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: _json(value) for name, value in values.items()}
+
+
+def _json(value: Any) -> Any:
+    """Lists for tuples, and None for what is not finite."""
+    if isinstance(value, tuple):
+        return [_json(one) for one in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _once(sizes: tuple[int, ...]) -> str:

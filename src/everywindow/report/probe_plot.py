@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,11 @@ HEAT = "magma"
 NAMED = 24
 """Layers whose names stand below an axis at most."""
 
-HEATED = 4
+HEATED = 6
 """Layers that are shown as maps at most."""
 
-FLOOR = 1e-9
-"""What is smaller stands here on a logarithmic axis."""
+BELOW = 100
+"""How far below the tolerance the logarithmic axis ends; what is smaller stands there."""
 
 LABELS = {
     "shift": ("Shifts", "moved by, px"),
@@ -71,7 +72,7 @@ def _draw_answers(row: SubFigure, found: Probe) -> None:
         axes.set_yticks([])
     for axes, kind in zip(panels[len(found.pictures) :], kinds, strict=True):
         _draw_curve(axes, found, kind)
-    panels[-1].legend(fontsize="small", loc="lower left", framealpha=0.9)
+    panels[-1].legend(fontsize="small", framealpha=0.9)
 
 
 def _draw_curve(axes: Axes, found: Probe, kind: str) -> None:
@@ -93,7 +94,7 @@ def _draw_curve(axes: Axes, found: Probe, kind: str) -> None:
 def _draw_layers(row: SubFigure, found: Probe) -> None:
     """How far each layer is from moving with the image."""
     axes = row.subplots()
-    rows = picked(found.layers)
+    rows, floor = picked(found.layers), found.tolerance / BELOW
     places = np.arange(len(rows))
     series: list[tuple[str, str, str, list[float | None]]] = [
         ("by one pixel", GREY, "x", [layer.one_pixel for layer in rows]),
@@ -101,15 +102,22 @@ def _draw_layers(row: SubFigure, found: Probe) -> None:
         ("by its step, in the interior", BLUE, "o", [layer.interior for layer in rows]),
     ]
     for label, colour, mark, values in series:
-        there = [(at, max(value, FLOOR)) for at, value in zip(places, values, strict=True) if value is not None]
+        there = [(at, max(value, floor)) for at, value in zip(places, values, strict=True) if value is not None]
         if there:
             at, height = zip(*there, strict=True)
             axes.plot(at, height, mark, color=colour, label=label, markersize=6, alpha=0.9)
     axes.axhline(found.tolerance, color=GREEN, linewidth=1, linestyle="--")
-    axes.text(len(rows) - 0.5, found.tolerance, "moves with the image, but for rounding ", color=GREEN, fontsize="small",
-              ha="right", va="top")
+    axes.text(
+        len(rows) - 0.5,
+        found.tolerance,
+        "moves with the image, but for rounding ",
+        color=GREEN,
+        fontsize="small",
+        ha="right",
+        va="top",
+    )
     axes.set_yscale("log")
-    axes.set_ylim(FLOOR / 2, 4)
+    axes.set_ylim(floor / 2, 6)
     axes.set_ylabel("difference / spread of the map")
     axes.set_title("Layers: the map of the moved image against the moved map, at the farthest position")
     axes.legend(fontsize="small", loc="center left", framealpha=0.9)
@@ -120,11 +128,11 @@ def _draw_layers(row: SubFigure, found: Probe) -> None:
 def _step_bands(axes: Axes, rows: Sequence[LayerShift]) -> None:
     """Shades where the step by which a map can move is another, and says it."""
     edges = [0, *(at for at in range(1, len(rows)) if rows[at].shift != rows[at - 1].shift), len(rows)]
-    for number, (first, stop) in enumerate(zip(edges, edges[1:], strict=False)):
+    for number, (first, stop) in enumerate(pairwise(edges)):
         if number % 2:
             axes.axvspan(first - 0.5, stop - 0.5, color="#eef2f5", zorder=0)
         step = max(rows[first].shift)
-        axes.text((first + stop - 1) / 2, 2.2, f"{step} px", ha="center", va="center", fontsize="small", color=GREY)
+        axes.text((first + stop - 1) / 2, 3, f"{step} px", ha="center", va="center", fontsize="small", color=GREY)
     axes.set_xlim(-0.5, len(rows) - 0.5)
 
 
@@ -150,13 +158,16 @@ def _draw_places(row: SubFigure, found: Probe) -> None:
 
 
 def _draw_heat(part: SubFigure, heated: Sequence[LayerPlace]) -> None:
-    panels = part.subplots(1, len(heated), squeeze=False)[0]
-    for axes, place in zip(panels, heated, strict=True):
+    columns = -(-len(heated) // 2) if len(heated) > 1 else 1
+    panels = part.subplots(2 if len(heated) > 1 else 1, columns, squeeze=False).ravel()
+    for axes in panels[len(heated) :]:
+        axes.set_axis_off()
+    for axes, place in zip(panels, heated, strict=False):
         shown = axes.imshow(place.places, cmap=HEAT, vmin=0, vmax=max(0.05, float(place.places.max())))
-        axes.set_title(f"{place.layer}\n{'×'.join(map(str, place.places.shape))}", fontsize="small")
+        axes.set_title(f"{_short(place.layer)}\n{'×'.join(map(str, place.places.shape))}", fontsize="small")
         axes.set_xticks([])
         axes.set_yticks([])
-        part.colorbar(shown, ax=axes, shrink=0.5, location="bottom")
+        part.colorbar(shown, ax=axes, shrink=0.85)
     part.suptitle("How far each position is from the middle", fontsize="medium")
 
 
@@ -164,7 +175,10 @@ def _draw_pools(row: SubFigure, found: Probe) -> None:
     """Both measures of both poolings."""
     panels = row.subplots(1, 2)
     rows = picked(found.pools, 12)
-    names = [f"{pool.layer}{f' ({pool.own})' if pool.own else ''}\n{_size(pool.kernel)}/{_size(pool.stride)}" for pool in rows]
+    names = [
+        f"{pool.layer}{f' ({pool.own})' if pool.own else ''}\n{_size(pool.kernel)}/{_size(pool.stride)}"
+        for pool in rows
+    ]
     shares = [[100 * value for value in each] for each in zip(*(_unchanged(pool) for pool in rows), strict=True)]
     changes = [list(each) for each in zip(*(_changes(pool) for pool in rows), strict=True)]
     _draw_bars(panels[0], names, shares, "Pooling, moved by one position: unchanged values", "% (more: holds better)")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from everywindow.report.probe import AnswerRow, Probe
 
 Row = TypeVar("Row")
+Cells = tuple[str, ...]
 
 MOST = 40
 """Rows of a table that are shown; of longer ones as many in even steps."""
@@ -32,7 +33,7 @@ class Table(NamedTuple):
 
     heading: str
     about: str
-    rows: list[tuple[str, ...]]
+    rows: list[Cells]
     left: int
 
 
@@ -76,15 +77,19 @@ def tables(found: Probe) -> Iterator[Table]:
 
 def _answers(found: Probe) -> Table:
     name = value_name(found)
-    rows = [("the window", f"{name} of the first class", "still first")]
+    rows: list[Cells] = [("the window", f"{name} of the first class", "still first")]
     for row in (row for kind in TITLES for row in found.curve(kind)):
-        rows.append((f"{TITLES[row.kind]} {amount_text(row)}", f"{row.probability:.3f}", f"{100 * row.agreement:.0f} %"))
+        rows.append(
+            (f"{TITLES[row.kind]} {amount_text(row)}", f"{row.probability:.3f}", f"{100 * row.agreement:.0f} %")
+        )
     about = "of the class that comes first for the window as it is, the mean over images and directions"
     return Table("The answer", about, rows, 1)
 
 
 def _layers(found: Probe) -> Table:
-    rows = [("layer", "operation", "map", "sees", "moved", "interior", "everywhere", "by 1 px", "moves with the image")]
+    rows: list[Cells] = [
+        ("layer", "operation", "map", "sees", "moved", "interior", "everywhere", "by 1 px", "moves with the image")
+    ]
     for row in picked(found.layers):
         rows.append(
             (
@@ -107,7 +112,9 @@ def _layers(found: Probe) -> Table:
 
 
 def _pools(found: Probe) -> Table:
-    rows = [("before", "kernel", "stride", "unchanged: inputs", "max", "mean", "change: inputs", "max", "mean")]
+    rows: list[Cells] = [
+        ("before", "kernel", "stride", "unchanged: inputs", "max", "mean", "change: inputs", "max", "mean")
+    ]
     for row in found.pools:
         own = f"{row.layer} ({row.own})" if row.own else row.layer
         shares = (f"{100 * share:.1f} %" for share in (row.inputs_unchanged, row.max_unchanged, row.mean_unchanged))
@@ -121,7 +128,7 @@ def _pools(found: Probe) -> Table:
 
 
 def _places(found: Probe) -> Table:
-    rows = [("layer", "operation", "padding may reach", "positions that differ", "at most", "mean")]
+    rows: list[Cells] = [("layer", "operation", "padding may reach", "positions that differ", "at most", "mean")]
     for row in picked(found.places):
         shares = (f"{100 * share:.1f} %" for share in (row.reached, row.share))
         rows.append((row.layer, row.kind, *shares, number(row.largest), number(row.mean)))
