@@ -109,7 +109,7 @@ def test_a_layer_that_is_not_equivariant_is_seen() -> None:
     assert last.interior is None
     assert last.everywhere > 0.01
     assert last.says(found.tolerance) == "no: all of it depends on the window's borders"
-    assert found.places[-1].share > 0.8
+    assert found.places[-1].share > 0.7
 
 
 def test_layouts_with_channels_last() -> None:
@@ -236,7 +236,7 @@ def test_the_answers_against_views_that_were_cut_by_hand() -> None:
     first = int(net(base[None]).argmax())
     for kind, views in (("shift", moved), ("rotation", [base.rot90(1, (1, 2)), base.rot90(-1, (1, 2))])):
         _, row = found.curve(kind)
-        scores = net(torch.stack(list(views))).softmax(1)
+        scores = net(torch.stack(list(views))).detach().softmax(1)
         assert row.probability == pytest.approx(float(scores[:, first].mean()))
         assert row.agreement == pytest.approx(float((scores.argmax(1) == first).double().mean()))
 
@@ -321,7 +321,7 @@ def test_a_network_that_cannot_be_captured_still_has_answers() -> None:
     assert "not measured" in repr(found)
 
 
-def test_attention_has_no_maps_and_it_is_said() -> None:
+def test_attention_has_no_interior_and_it_is_said() -> None:
     class Tokens(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -333,8 +333,13 @@ def test_attention_has_no_maps_and_it_is_said() -> None:
             return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
 
     found = ew.probe(Tokens(), image(1, 40, 40).float(), window=16, **QUICK)
-    assert [row.layer for row in found.layers] == ["patches"]
-    assert any("depend on the whole window" in note for note in found.notes)
+    patches, attention = found.layers
+    assert patches.interior is not None
+    assert patches.says(found.tolerance) == "everywhere, in steps of 4 px"
+    assert attention.interior is None
+    assert attention.says(found.tolerance) == "no: it sees the whole window"
+    assert [(row.reached, row.share) for row in found.places] == [(0, 0), (1, 0)]  # a patch that repeats is alike to it
+    assert any("from here on: attention" in note for note in found.notes)
 
 
 def test_noise_is_the_same_for_the_same_seed_and_is_said() -> None:

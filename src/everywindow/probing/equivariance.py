@@ -86,6 +86,7 @@ def _row(layer: Layer, found: _Found) -> LayerShift:
         positions=tuple(record.n for record in layer.axes),
         sees=layer.sees,
         shift=layer.period,
+        whole=layer.whole,
         interior=max(found.inside) if found.inside else None,
         everywhere=max(found.everywhere),
         one_pixel=max(found.one),
@@ -104,8 +105,6 @@ def _apart(base: Tensor, moved: Tensor, layer: Layer, steps: Sequence[int]) -> t
         base, moved = base.narrow(axis, 0, base.shape[axis] - step), moved.narrow(axis, step, moved.shape[axis] - step)
     apart = (moved - base).abs().amax(0)
     inner = apart
-    for axis, (record, step) in enumerate(zip(layer.axes, steps, strict=True)):
-        inner = inner.narrow(
-            axis, min(record.head, inner.shape[axis]), max(0, record.n - record.head - record.tail - step)
-        )
+    for axis, ((first, stop), step) in enumerate(zip(layer.bodies, steps, strict=True)):
+        inner = inner.narrow(axis, min(first, inner.shape[axis]), max(0, stop - first - step))
     return float(apart.max()), float(inner.max()) if inner.numel() else None

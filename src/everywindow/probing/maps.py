@@ -51,6 +51,16 @@ class Layer:
         return tuple(record.period // record.jump for record in self.axes)
 
     @property
+    def whole(self) -> bool:
+        """Whether the network looks at whole windows before, so that no position is known to be free of the border."""
+        return self.value.unshared is not None
+
+    @property
+    def bodies(self) -> tuple[tuple[int, int], ...]:
+        """Per axis the first position that depends on no border of the window, and the one after the last."""
+        return tuple((0, 0) if self.whole else (record.head, record.n - record.tail) for record in self.axes)
+
+    @property
     def sees(self) -> tuple[int, ...]:
         """Pixels per axis that a position sees, padding included."""
         return tuple(record.seen_high - record.seen_low for record in self.axes)

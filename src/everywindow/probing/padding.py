@@ -15,7 +15,7 @@ from everywindow.probing.fields import Field
 from everywindow.probing.maps import Layer, common_period, spread, watched
 from everywindow.report import LayerPlace
 
-SMALLEST_PATCH = 8
+SMALLEST_PATCH = 4
 """Pixels; smaller periods repeat in it."""
 
 
@@ -76,7 +76,7 @@ def _from_the_middle(values: Tensor, layer: Layer, patch: Sequence[int]) -> Tens
 
 def _row(layer: Layer, found: Sequence[Tensor], tolerance: float) -> LayerPlace:
     apart = torch.stack([each.double().cpu() for each in found])
-    bodies = (max(0, record.n - record.head - record.tail) / record.n for record in layer.axes)
+    bodies = (max(0, stop - first) / record.n for (first, stop), record in zip(layer.bodies, layer.axes, strict=True))
     return LayerPlace(
         layer=layer.name,
         kind=layer.kind,

@@ -113,7 +113,7 @@ def _graph_notes(prepared: Prepared) -> list[str]:
         name, why = prepared.why_not or ("network", "it cannot be captured")
         return [f"layers, their poolings and padding are not measured, for the network has no graph: {name}: {why}"]
     end = end_of_maps(prepared.network)
-    return [f"the map's positions depend on the whole window, or there are none, from here on: {end}"] if end else []
+    return [f"no position is free of the whole window from here on: {end}"] if end else []
 
 
 def _pictures(asked: Asked, view: Field) -> tuple[Any, ...]:

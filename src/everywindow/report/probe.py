@@ -46,7 +46,8 @@ class LayerShift:
         positions: of its map, per axis.
         sees: pixels per axis that a position sees, padding included.
         shift: pixels per axis by which the image was moved: the least that moves the map by whole positions.
-        interior: the largest difference where no position sees padding; None where all do, or see the whole window.
+        whole: whether positions see the whole window, by an attention or a mean before, say.
+        interior: the largest difference where no position depends on the window's borders; None where all do.
         everywhere: the same over all positions.
         one_pixel: the same of ``interior`` (or ``everywhere``) for an image moved by one pixel. A map whose positions
             lie farther apart than pixels cannot move by so little: it is compared unmoved.
@@ -57,6 +58,7 @@ class LayerShift:
     positions: tuple[int, ...]
     sees: tuple[int, ...]
     shift: tuple[int, ...]
+    whole: bool
     interior: float | None
     everywhere: float
     one_pixel: float
@@ -66,7 +68,7 @@ class LayerShift:
         if self.everywhere <= tolerance:
             where = "everywhere"
         elif self.interior is None:
-            return "no: all of it depends on the window's borders"
+            return "no: it sees the whole window" if self.whole else "no: all of it depends on the window's borders"
         elif self.interior <= tolerance:
             where = "but for the border"
         else:
