@@ -274,6 +274,25 @@ def test_small_images_are_mirrored_and_it_is_said() -> None:
     assert any(note.startswith("1 of 2 images mirrored") for note in found.notes)
 
 
+def test_a_place_in_the_image_as_it_is_given() -> None:
+    pixels = image(1, 60, 60)
+    assert torch.equal(field_of(pixels, (24, 24), (2, 2), (20.0, 41.0)).middle, pixels[:, 8:32, 29:53])
+    assert torch.equal(field_of(pixels, (24, 24), (2, 2), (1.0, 59.0)).middle, pixels[:, :24, 36:])
+    net = classified(nn.Conv2d(1, 4, 3))
+    scores = net(pixels[None, :, 8:32, 29:53]).detach().softmax(1)
+    found = ew.probe(net, pixels, window=24, at=(20, 41), **QUICK)
+    assert found.top == ((int(scores.argmax()), pytest.approx(float(scores.max()))),)
+    large = np.kron(np.arange(60 * 60).reshape(60, 60) % 251, np.ones((2, 2))).astype(np.uint8)
+    clf = ew.Classifier(net, 24, mean=0, std=1)
+    small, resized = (
+        ew.probe(clf, each, at=at, scale=scale, **QUICK).pictures[0]
+        for each, at, scale in ((large[::2, ::2], (20, 41), None), (large, (40, 82), 0.5))
+    )
+    assert np.abs(small - resized).mean() < 0.5 * np.abs(small - small.mean()).mean()
+    with pytest.raises(InputError, match="outside of an image of 60×60"):
+        ew.probe(net, pixels, window=24, at=(20, 61), **QUICK)
+
+
 def test_a_patch_repeats_over_the_window() -> None:
     repeated = tiled(torch.arange(11.0)[None], (4,))[0]
     assert torch.equal(repeated[:-4], repeated[4:])
@@ -386,6 +405,7 @@ def test_the_record(tmp_path: Path) -> None:
         ({"angles": (float("nan"),)}, "angles: .*no list of numbers"),
         ({"zooms": (0,)}, "zooms: .*0.1 to 10"),
         ({"seed": 1.5}, "seed: "),
+        ({"at": (3,)}, "at: .*2 numbers"),
         ({"image": []}, "the list is empty"),
         ({"image": torch.zeros(1, 8, 8)}, "smaller than the window"),
         ({"output": 3}, "output"),

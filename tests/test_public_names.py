@@ -45,7 +45,7 @@ PARAMETERS = {
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "export": "result to klass threshold most coordinates probabilities",
-    "probe": "classifier image window shifts angles zooms scale raw output device dtype seed",
+    "probe": "classifier image window shifts angles zooms at scale raw output device dtype seed",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }

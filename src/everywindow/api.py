@@ -559,6 +559,7 @@ def probe(
     shifts: Sequence[int] | None = None,
     angles: Sequence[float] | None = None,
     zooms: Sequence[float] | None = None,
+    at: Sequence[float] | None = None,
     scale: float | None = None,
     raw: bool = False,
     output: Output = None,
@@ -568,9 +569,9 @@ def probe(
 ) -> Probe:
     """Measures what a network does under shifts, rotations and scales, and what padding does to it.
 
-    Looked at is the window in the middle of each image. What moves into it comes from the image beside it; an image
-    that is too small for that is mirrored at its borders. Rotations are in the last two axes, bilinear, but for those
-    by 90 and 180 degrees, which are exact.
+    Looked at is a window in the middle of each image, or at a place. What moves into it comes from the image beside it;
+    an image that is too small for that is mirrored at its borders. Rotations are in the last two axes, bilinear, but
+    for those by 90 and 180 degrees, which are exact.
 
     Args:
         classifier, window: as in :func:`scan`.
@@ -579,6 +580,8 @@ def probe(
         shifts: pixels to move the content by, along each axis and both ways; to a quarter of the window by default.
         angles: degrees to turn it by, both ways.
         zooms: factors to enlarge it by.
+        at: pixel of the images, one number per axis, that the window's middle lies on, such as the ``centre`` of a
+            detection; their middles by default.
         scale, raw, output, device, dtype: as for :func:`scan` and :func:`compare`.
         seed: of the noise.
 
@@ -599,7 +602,7 @@ def probe(
     """
     known = as_classifier(classifier, window)
     prepared = prepare(known.module, known.window, known.channels, device, dtype)
-    asked = asked_of(known, prepared, shifts, angles, zooms, output, seed)
+    asked = asked_of(known, prepared, shifts, angles, zooms, at, output, seed)
     return probed(asked, image, scale, raw)
 
 

@@ -20,6 +20,9 @@ from everywindow.cli.options import Console, Numbers, json_option, load_model, m
 )
 @click.option("--angles", type=Numbers("DEGREES", "10,45,90"), help="Degrees to turn by, both ways.")
 @click.option("--zooms", type=Numbers("FACTOR", "0.8,1.25"), help="Factors to enlarge by.")
+@click.option(
+    "--at", type=Numbers("PIXEL", "200,150"), help="Where the window's middle lies, y first.  [default: the image's]"
+)
 @click.option("--scale", type=float, metavar="FACTOR", help="Resize the images first, such as 0.5.")
 @click.option("--raw", is_flag=True, help="Take values as they are, and not scaled to 0 to 1; channels last.")
 @click.option("--output", metavar="NAME", help="Which output of a network with several: index or key.")

@@ -21,11 +21,13 @@ class Answers(NamedTuple):
     Attributes:
         rows: by kind and amount; of each kind first the image as it is.
         activation: what makes probabilities of the scores.
+        single: whether there is one score: yes or no.
         top: of each image the class, and its probability.
     """
 
     rows: tuple[AnswerRow, ...]
     activation: Any
+    single: bool
     top: tuple[tuple[int, float], ...]
 
 
@@ -43,7 +45,9 @@ def answers(asked: Asked, fields: Sequence[Field]) -> Answers:
         for amount, views in amounts:
             rows.append(_row(asked, fields, kind, amount, views, first, activation))
     tops = zip(first.tolist(), probability.tolist(), strict=True)
-    return Answers(tuple(rows), activation, tuple((int(klass), float(each)) for klass, each in tops))
+    return Answers(
+        tuple(rows), activation, base.shape[1] == 1, tuple((int(klass), float(each)) for klass, each in tops)
+    )
 
 
 def _trials(asked: Asked) -> Iterator[tuple[str, float, list[tuple[float, list[_View]]]]]:

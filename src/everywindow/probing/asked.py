@@ -31,6 +31,7 @@ class Asked:
         shifts: pixels to move the content by.
         angles: degrees to turn it by, in both directions.
         zooms: factors to enlarge it by.
+        at: where the window's middle lies, in pixels of the images as they are given; None for their middles.
         output: which of several outputs.
         seed: of the noise, where there are no images.
     """
@@ -40,6 +41,7 @@ class Asked:
     shifts: tuple[int, ...]
     angles: tuple[float, ...]
     zooms: tuple[float, ...]
+    at: tuple[float, ...] | None = None
     output: Output = None
     seed: int = 0
 
@@ -55,6 +57,7 @@ def asked_of(
     shifts: Sequence[int] | None = None,
     angles: Sequence[float] | None = None,
     zooms: Sequence[float] | None = None,
+    at: Sequence[float] | None = None,
     output: Output = None,
     seed: int = 0,
 ) -> Asked:
@@ -77,7 +80,21 @@ def asked_of(
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise InputError("seed", f"{seed!r} is not a whole number", "give one, such as 0")
     whole = tuple(int(shift) for shift in moved)
-    return Asked(known, prepared, whole, turned if len(known.window) > 1 else (), sized, output, seed)
+    return Asked(
+        known, prepared, whole, turned if len(known.window) > 1 else (), sized, _place(at, known), output, seed
+    )
+
+
+def _place(at: Any, known: Classifier) -> tuple[float, ...] | None:
+    if at is None:
+        return None
+    try:
+        found = tuple(float(one) for one in (at if isinstance(at, Iterable) else (at,)))
+    except (TypeError, ValueError):
+        found = ()
+    if isinstance(at, str) or len(found) != len(known.window) or not all(map(math.isfinite, found)):
+        raise InputError("at", f"{at!r:.60} is no place", f"give {len(known.window)} numbers, a pixel per axis")
+    return found
 
 
 def _numbers(name: str, given: Any, such: str) -> tuple[float, ...]:

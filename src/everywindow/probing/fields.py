@@ -1,4 +1,4 @@
-"""Views of an image: the window at its middle, moved, turned and resized, with what lies beside it."""
+"""Views of an image: a window of it, moved, turned and resized, with what lies beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 @dataclass(frozen=True)
 class Field:
-    """The middle of an image, with room around the window on every side.
+    """A window of an image, with room around it on every side.
 
     Attributes:
         pixels: ``[C, *size]``, of size ``window + 2 * margin``.
@@ -67,12 +67,18 @@ class Field:
         return _middle(F.interpolate(self.pixels[None], sizes, mode=mode, antialias=smooth)[0], self.window)
 
 
-def field_of(pixels: Tensor, window: tuple[int, ...], margin: tuple[int, ...]) -> Field:
-    """The middle of an image ``[C, *size]``, mirrored where it is smaller than the window and its margins."""
+def field_of(
+    pixels: Tensor, window: tuple[int, ...], margin: tuple[int, ...], centre: Sequence[float] | None = None
+) -> Field:
+    """A part of an image ``[C, *size]``, mirrored where it ends before the window's margins do.
+
+    The window lies in the middle, or around ``centre`` (in pixels, from edge to edge) as near as the image allows.
+    """
     view, mirrored = pixels, False
     for axis, (size, room) in enumerate(zip(window, margin, strict=True)):
         have = pixels.shape[1 + axis]
-        first = (have - size) // 2 - room
+        start = (have - size) // 2 if centre is None else round(centre[axis] - size / 2)
+        first = min(max(start, 0), have - size) - room
         mirrored |= first < 0 or first + size + 2 * room > have
         view = view.index_select(1 + axis, _mirrored(first, size + 2 * room, have).to(pixels.device))
     return Field(view.contiguous(), window, margin, mirrored)

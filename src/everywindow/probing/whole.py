@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from everywindow.comparing import listed, read_for, warn_of_pixels
 from everywindow.engines import Prepared
+from everywindow.errors import InputError
 from everywindow.geometry import times
 from everywindow.graph import using
+from everywindow.io import Image
 from everywindow.probing.answers import answers
 from everywindow.probing.asked import Asked
 from everywindow.probing.equivariance import shifted_layers
@@ -38,7 +39,7 @@ def probed(asked: Asked, image: Any = None, scale: float | None = None, raw: boo
         layers = () if network is None else map_layers(network)
         most = max([1, *asked.shifts, *(max(layer.period) for layer in layers)])
         room = margins(asked.window, most, asked.angles, asked.zooms)
-        fields = [field_of(one, asked.window, room) for one in _pixels(asked, images, room, scale, raw)]
+        fields = _fields(asked, images, room, scale, raw)
         tolerance = tolerance_of(asked.prepared.dtype)
         found = answers(asked, fields)
         return Probe(
@@ -49,6 +50,7 @@ def probed(asked: Asked, image: Any = None, scale: float | None = None, raw: boo
             paths=tuple(os.fspath(one) for one in images if isinstance(one, (str, os.PathLike))),
             activation=found.activation,
             classes=asked.known.classes,
+            single=found.single,
             top=found.top,
             tolerance=tolerance,
             answers=found.rows,
@@ -69,17 +71,31 @@ def tolerance_of(dtype: torch.dtype) -> float:
     return min(max(1e-10, 1000 * torch.finfo(dtype).eps), 0.05)
 
 
-def _pixels(asked: Asked, images: Sequence[Any], room: Sequence[int], scale: float | None, raw: bool) -> list[Tensor]:
+def _fields(asked: Asked, images: Sequence[Any], room: tuple[int, ...], scale: float | None, raw: bool) -> list[Field]:
+    """The window of each image, with room around it; of noise where there are no images."""
     if not images:
         sizes = [size + 2 * margin for size, margin in zip(asked.window, room, strict=True)]
         generator = torch.Generator().manual_seed(asked.seed)
-        return [torch.randn(asked.known.channels, *sizes, generator=generator) for _ in range(NOISE)]
+        noise = [torch.randn(asked.known.channels, *sizes, generator=generator) for _ in range(NOISE)]
+        return [field_of(pixels, asked.window, room) for pixels in noise]
     found = []
     for one in images:
         read = read_for(asked.known, one, None, scale, raw)
         warn_of_pixels(asked.known, read, None)
-        found.append(read.pixels)
+        found.append(field_of(read.pixels, asked.window, room, _centre(asked, read)))
     return found
+
+
+def _centre(asked: Asked, read: Image) -> list[float] | None:
+    """The place that was asked for, in pixels of the image as it was resized."""
+    if asked.at is None:
+        return None
+    ratios = read.downsample or (1.0,) * len(asked.at)
+    centre = [place / ratio for place, ratio in zip(asked.at, ratios, strict=True)]
+    if not all(0 <= place <= size for place, size in zip(centre, read.size, strict=True)):
+        size = times(tuple(round(size * ratio) for size, ratio in zip(read.size, ratios, strict=True)))
+        raise InputError("at", f"{asked.at} lies outside of an image of {size} px", "give a pixel in it")
+    return centre
 
 
 def _notes(asked: Asked, fields: Sequence[Field], given: bool) -> list[str]:

@@ -134,8 +134,8 @@ class Probe:
         paths: of those that are files.
         activation: what made probabilities of the scores.
         classes: their names, where they are known.
-        top: of each image the index of the class that comes first, and its probability. Of a network with a single
-            score 1 for yes and 0 for no.
+        single: whether the network has a single score: its classes are no (0) and yes (1).
+        top: of each image the index of the class that comes first, and its probability.
         tolerance: relative differences up to which two maps are the same but for rounding.
         answers: the answer under shifts, rotations and scales.
         layers: how far each layer's map moves with the image.
@@ -152,6 +152,7 @@ class Probe:
     paths: tuple[str, ...]
     activation: str
     classes: tuple[str, ...] | None
+    single: bool
     top: tuple[tuple[int, float], ...]
     tolerance: float
     answers: tuple[AnswerRow, ...]

@@ -67,12 +67,20 @@ def _draw_answers(row: SubFigure, found: Probe) -> None:
     panels = row.subplots(1, len(kinds) + len(found.pictures), squeeze=False)[0]
     for axes, picture in zip(panels, found.pictures, strict=False):
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
-        axes.set_title("The window" if found.images == 1 else "The first window")
+        axes.set_title(_answer(found))
         axes.set_xticks([])
         axes.set_yticks([])
     for axes, kind in zip(panels[len(found.pictures) :], kinds, strict=True):
         _draw_curve(axes, found, kind)
     panels[-1].legend(fontsize="small", framealpha=0.9)
+
+
+def _answer(found: Probe) -> str:
+    """The class of the first window, and how probable it is."""
+    klass, probability = found.top[0]
+    single = ("no", "yes")[klass] if found.single else f"class {klass}"
+    named = single if found.single or found.classes is None else found.classes[klass]
+    return f"{'The' if found.images == 1 else 'First'} window: {named[:18]}, {probability:.2f}"
 
 
 def _draw_curve(axes: Axes, found: Probe, kind: str) -> None:
@@ -164,7 +172,7 @@ def _draw_heat(part: SubFigure, heated: Sequence[LayerPlace]) -> None:
         axes.set_axis_off()
     for axes, place in zip(panels, heated, strict=False):
         shown = axes.imshow(place.places, cmap=HEAT, vmin=0, vmax=max(0.05, float(place.places.max())))
-        axes.set_title(f"{_short(place.layer)}\n{'×'.join(map(str, place.places.shape))}", fontsize="small")
+        axes.set_title(f"{_short(place)}\n{'×'.join(map(str, place.places.shape))}", fontsize="small")
         axes.set_xticks([])
         axes.set_yticks([])
         part.colorbar(shown, ax=axes, shrink=0.85)
@@ -209,15 +217,17 @@ def _draw_bars(axes: Axes, names: Sequence[str], groups: Sequence[Sequence[float
 def _name_layers(axes: Axes, rows: Sequence[Any]) -> None:
     step = -(-len(rows) // NAMED)
     at = range(0, len(rows), step)
-    names = [_short(rows[place].layer) for place in at]
+    names = [_short(rows[place]) for place in at]
     axes.set_xticks(list(at), names, rotation=40, ha="right", fontsize="small", rotation_mode="anchor")
     _tidy(axes)
 
 
-def _short(layer: str) -> str:
-    """``add (in layer1.0)`` as ``layer1.0 add``."""
-    name, inside, path = layer.partition(" (in ")
-    return f"{path.removesuffix(')')} {name}" if inside else layer
+def _short(row: LayerShift | LayerPlace) -> str:
+    """``add (in layer1.0)`` as ``layer1.0 add``; a number with its operation."""
+    name, inside, path = row.layer.partition(" (in ")
+    if inside:
+        return f"{path.removesuffix(')')} {name}"
+    return f"{name} {row.kind}" if name.replace(".", "").isdigit() else name
 
 
 def _spread_over(rows: Sequence[LayerPlace], most: int) -> list[LayerPlace]:
