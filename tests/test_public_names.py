@@ -20,11 +20,13 @@ NAMES = {
         "Explanation",
         "Exported",
         "FullyConvolutional",
+        "Probe",
         "Pyramid",
         "ScoreMap",
         "Streamed",
     ),
-    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "pyramid", "scan", "stream"),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "probe", "pyramid", "scan"),
+    "stream",
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
@@ -43,6 +45,7 @@ PARAMETERS = {
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "export": "result to klass threshold most coordinates probabilities",
+    "probe": "classifier image window shifts angles zooms at scale raw output device dtype seed",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
@@ -54,6 +57,7 @@ ATTRIBUTES = {
     "Explanation": "html save as_dict",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
+    "Probe": "curve plot html save as_dict to_json",
     "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
     "Cost": "layers table speed_up fc_share to_csv to_json as_dict",
 }
