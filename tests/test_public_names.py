@@ -30,6 +30,7 @@ NAMES = {
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
+ROOMS = {"reference"}
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
@@ -64,8 +65,8 @@ ATTRIBUTES = {
 
 
 def test_names() -> None:
-    assert set(ew.__all__) == NAMES
-    assert set(dir(ew)) >= NAMES
+    assert set(ew.__all__) == NAMES | ROOMS
+    assert set(dir(ew)) >= NAMES | ROOMS
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -84,6 +85,14 @@ def test_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ATTRIBUTES))
 def test_attributes(name: str) -> None:
     assert set(ATTRIBUTES[name].split()) <= set(dir(getattr(ew, name)))
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
+    room = getattr(ew, name)
+    assert inspect.ismodule(room)
+    assert inspect.getdoc(room)
+    assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
 
 
 def test_no_room_has_the_name_of_a_function() -> None:

@@ -25,6 +25,7 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
+    from everywindow import reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -86,13 +87,16 @@ __all__ = [
     "load",
     "probe",
     "pyramid",
+    "reference",
     "scan",
     "stream",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions that need torch are imported when they are first asked for."""
+    """The functions that need torch, and whole rooms, are imported when they are first asked for."""
+    if name == "reference":
+        return import_module("everywindow.reference")
     if name in __all__:
         home = "everywindow.inferer" if name == "DenseInferer" else "everywindow.api"
         value = getattr(import_module(home), name)
