@@ -1,47 +1,222 @@
-"""Mult-adds of torchvision's classifiers for one window, against torch's own counter; prints a line for each.
+"""Mult-adds of known networks for one window, against torch's own counter: ``make counts``.
 
-Run ``make counts``. torch counts a multiplication and an addition as two.
+All of torchvision's classifiers, and of timm's the smallest of each family (``--all-timm``: all of them), with any
+weights. torch counts a multiplication and an addition as two. What it counts for two windows less what it counts for
+one is the work of a window; what is left of one window's count does not grow with the windows: it is computed from
+weights alone. Where the work of a window is another number than ours, the network must be among :data:`REASONS`.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
+import json
 import sys
 import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-import everywindow as ew
-from benchmarks.zoo.networks import CHANNELS, build, names
+from benchmarks.section import COUNTS, with_section
+from benchmarks.zoo.families import smallest_of_each
+from benchmarks.zoo.networks import CHANNELS, LIBRARIES, build, names, smallest_window, version
+from everywindow.costing import crops_macs
+from everywindow.errors import EverywindowError
+from everywindow.geometry import WindowGrid
+from everywindow.graph import captured
 
 WINDOWS = {"inception_v3": 299}
-"""Windows of networks that take no 224 pixels."""
+"""Windows of torchvision's networks that take no 224 pixels."""
+
+REASONS: dict[str, str] = {}
+"""By name, why the work of a window is counted otherwise."""
 
 
-def ours_and_torchs(module: nn.Module, window: int) -> tuple[int, int]:
-    """Mult-adds for one window, counted by the two."""
-    cost = ew.cost(ew.Classifier(module, window=window, channels=CHANNELS), window, predict=False, advise=False)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.to("meta")(torch.zeros(1, CHANNELS, window, window, device="meta"))
-    return cost.macs["crops"], counter.get_total_flops() // 2
+@dataclass(frozen=True)
+class Row:
+    """A network, and mult-adds for one window.
+
+    Attributes:
+        library, name: which one.
+        window: pixels per axis.
+        ours: by ``everywindow.cost``.
+        torchs: of a window, by torch.
+        of_weights: by torch, of what is computed from weights alone, whatever the windows.
+        refused: why the package gives no scores, and no count.
+        failed: what went wrong with either count.
+    """
+
+    library: str
+    name: str
+    window: int
+    ours: int = 0
+    torchs: int = 0
+    of_weights: int = 0
+    refused: str = ""
+    failed: str = ""
+
+    @property
+    def equal(self) -> bool:
+        """Whether both count the same for a window."""
+        return not (self.refused or self.failed) and self.ours == self.torchs
+
+    @property
+    def known(self) -> bool:
+        """Whether the two are equal, or it is known why not."""
+        return self.equal or bool(self.refused) or self.name in REASONS
+
+    def __str__(self) -> str:
+        numbers = f"{self.ours:>16,} {self.torchs:>16,} {self.of_weights:>12,}"
+        verdict = self.refused or self.failed or ("" if self.equal else "differ")
+        return f"{self.library}:{self.name:40} {self.window:>4} {numbers}  {verdict}".rstrip()
 
 
-def main() -> int:
-    """Count all of them, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", help="networks of torchvision; all by default")
-    wanted = parser.parse_args().names or names("torchvision")
-    equal = 0
-    for name in wanted:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ours, torchs = ours_and_torchs(build("torchvision", name), WINDOWS.get(name, 224))
-        equal += ours == torchs
-        print(f"{name:24} {ours:>16,} {torchs:>16,}{'' if ours == torchs else '  differ'}", flush=True)
-    print(f"{equal} of {len(wanted)} equal")
-    return 0 if equal == len(wanted) else 1
+def row_of(library: str, name: str) -> Row:
+    """Count with both."""
+    module = build(library, name).requires_grad_(False)  # torch's counter hooks into gradients
+    window = WINDOWS.get(name, 224) if library == "torchvision" else smallest_window(module)
+    row = Row(library, name, window)
+    try:
+        row = replace(row, ours=ours(module, window))
+        try:
+            counts = torchs(module.to("meta"), window)
+        except (NotImplementedError, RuntimeError):  # computes with values
+            counts = torchs(build(library, name).requires_grad_(False), window)
+    except EverywindowError as error:
+        return replace(row, refused=str(error))
+    except Exception as error:  # whatever the network's code raises: the others are still counted
+        return replace(row, failed=f"{type(error).__name__}: {error}")
+    return replace(row, torchs=counts[0], of_weights=counts[1])
+
+
+def ours(module: nn.Module, window: int) -> int:
+    """Mult-adds for one window, as ``everywindow.cost`` counts them.
+
+    Raises:
+        EverywindowError: windows cannot be scored apart, or the network cannot be captured.
+    """
+    network = captured(module, (window, window), CHANNELS)
+    return crops_macs(network, WindowGrid((window, window), (window, window), (window, window)))
+
+
+def torchs(module: nn.Module, window: int) -> tuple[int, int]:
+    """Mult-adds of a window, and those of what is computed from weights alone, as torch counts them."""
+    one, two = (_counted(module, window, batch) for batch in (1, 2))
+    return two - one, 2 * one - two
+
+
+def _counted(module: nn.Module, window: int, batch: int) -> int:
+    image = torch.zeros(batch, CHANNELS, window, window, device=next(module.parameters()).device)
+    # torch counts no fused attention of its processor
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        module(image)
+    return int(counter.get_total_flops()) // 2
+
+
+def section(rows: Sequence[Row]) -> str:
+    """The part of the page."""
+    lines = ["## Against torch's counter, network by network", ""]
+    for library in LIBRARIES:
+        some = [row for row in rows if row.library == library]
+        lines += _summary(library, some) if some else []
+    lines += [*_of_weights(rows), *_differing(rows)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _summary(library: str, rows: Sequence[Row]) -> list[str]:
+    tried = [row for row in rows if not (row.refused or row.failed)]
+    windows = Counter(row.window for row in rows).most_common(1)[0][0]
+    whole = sum(row.equal and not row.of_weights for row in tried)
+    return [
+        f"- **{library} {version(library)}**, {len(rows)} networks, windows of mostly {windows} pixels: the mult-adds of "
+        f"a window equal torch's for {sum(row.equal for row in tried)} of {len(tried)}"
+        f"{'' if len(tried) == len(rows) else f' that run ({len(rows) - len(tried)} are refused)'}; "
+        f"for {whole} of them torch counts nothing else."
+    ]
+
+
+def _of_weights(rows: Sequence[Row]) -> list[str]:
+    """Those where torch counts what no window needs."""
+    found = [row for row in rows if row.of_weights]
+    if not found:
+        return []
+    each = (f"`{row.name}` {100 * row.of_weights / max(1, row.torchs + row.of_weights):.2g} %" for row in found)
+    text = (
+        "What is computed from weights alone, such as position biases and the convolutions of a mixture, does not grow"
+    )
+    return ["", f"{text} with the windows. Torch's counter adds it, with so much of its count: {', '.join(each)}."]
+
+
+def _differing(rows: Sequence[Row]) -> list[str]:
+    """Those that are counted otherwise, and those that are not counted."""
+    found = [row for row in rows if not row.equal]
+    if not found:
+        return []
+    lines = (f"| {row.name} | {_ours(row)} | {row.torchs:,} | {_why(row)} |" for row in found)
+    return ["", "| network | ours | torch's | why |", "| --- | --- | --- | --- |", *lines]
+
+
+def _ours(row: Row) -> str:
+    return "none" if row.refused or row.failed else f"{row.ours:,}"
+
+
+def _why(row: Row) -> str:
+    return REASONS.get(row.name, row.refused or row.failed or "**not known**").replace("|", "\\|")
+
+
+def wanted(given: Sequence[str], all_timm: bool) -> list[tuple[str, str]]:
+    """The networks, as library and name."""
+    if given:
+        return [(library or "torchvision", name) for library, _, name in (one.rpartition(":") for one in given)]
+    timm = names("timm") if all_timm else list(smallest_of_each().values())
+    return [*(("timm", name) for name in timm), *(("torchvision", name) for name in names("torchvision"))]
+
+
+def counted(one: tuple[str, str], kept: dict[tuple[str, str], Row], file: Path | None) -> Row:
+    """A row as it was kept, or a new one, kept at once."""
+    if one in kept:
+        return kept[one]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        row = row_of(*one)
+    gc.collect()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(asdict(row)) + "\n")
+    return row
+
+
+def read(file: Path | None) -> dict[tuple[str, str], Row]:
+    """The rows that a file keeps."""
+    lines = file.read_text("utf-8").splitlines() if file is not None and file.exists() else []
+    rows = (Row(**json.loads(line)) for line in lines)
+    return {(row.library, row.name): row for row in rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Count all of them, or those that are named; 0 where all are equal or it is known why not."""
+    parser = argparse.ArgumentParser(prog="benchmarks.counts", description=str(__doc__).partition("\n")[0])
+    parser.add_argument("names", nargs="*", help="torchvision:NAME or timm:NAME, and no others")
+    parser.add_argument("--all-timm", action="store_true", help="all of timm's networks, not the smallest of a family")
+    parser.add_argument("--kept", type=Path, help="a file that keeps the rows, for a run that may be stopped")
+    parser.add_argument("--out", type=Path, help="the page whose section is written")
+    options = parser.parse_args(arguments)
+    kept, rows = read(options.kept), []
+    for one in wanted(options.names, options.all_timm):
+        rows.append(counted(one, kept, options.kept))
+        print(rows[-1], flush=True)
+    print(f"{sum(row.equal for row in rows)} of {len(rows)} equal")
+    if options.out is not None:
+        page = options.out.read_text(encoding="utf-8")
+        options.out.write_text(with_section(page, section(rows), COUNTS), encoding="utf-8")
+    return 0 if all(row.known for row in rows) else 1
 
 
 if __name__ == "__main__":

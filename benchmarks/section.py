@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-LAWS, PREDICTIONS, STREAMING = "make laws", "make predictions", "make streaming"
+LAWS, PREDICTIONS, STREAMING, COUNTS = "make laws", "make predictions", "make streaming", "make counts"
 """The parts that are written by these commands."""
 
 

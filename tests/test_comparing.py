@@ -229,6 +229,22 @@ def test_places_are_told_without_the_padding() -> None:
     assert fcn.farthest.start in found.sample.starts
 
 
+@pytest.mark.parametrize("pad", [None, 2])
+def test_places_are_in_the_given_image_whatever_the_size_is_rounded_to(pad: int | None) -> None:
+    """Of 21×33 pixels a scale of 0.4 makes 8×13: 2.625 and 33/13 pixels each, and not 2.5."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2 * 16, 2))
+    found = ew.compare(net, torch.rand(1, 21, 33), window=4, stride=1, scale=0.4, pad=pad, progress=False)
+    fcn = found.run("fcn")
+    assert fcn is not None
+    assert fcn.farthest is not None
+    assert max(fcn.farthest.start) > 0
+    y, x = fcn.farthest.start
+    assert fcn.farthest.place == pytest.approx((y * 21 / 8, x * 33 / 13))
+    record = json.loads(found.to_json())["runs"][1]["farthest"]
+    assert (record["place"], record["scale"]) == (list(fcn.farthest.place), 0.4)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two images of different sizes, one that is too small, one that is cut short, and what is no image."""

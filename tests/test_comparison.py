@@ -28,7 +28,7 @@ FCN = ModeRun(
     mean_difference=0.1,
     relative_mean_difference=0.062,
     rank_correlations=(0.5, None, 0.9),
-    farthest=Farthest(2, "face", (0, 3), (10, 20), 0.75, 0.25, scale=0.5),
+    farthest=Farthest(2, "face", (0, 3), (10, 20), 0.75, 0.25, (20.0, 40.0), scale=0.5),
     predicted_seconds=0.5,
 )
 BOTH = Comparison((CROPS, FCN), windows=36)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -121,6 +122,8 @@ def test_a_stride_larger_than_the_image(images: Path) -> None:
     assert "19×19 pixels are more than the image of 17×15 has" in result.problems[0].why
     told = refused(classifier(), images, ["exact"], stride=99)
     assert told.startswith("stride: no image is as large, the first: blue/blue0.png: 99×99 pixels are more than")
+    Image.open(images / "red" / "red0.png").save(images / "loose.png")  # what is left out already is not the reason
+    assert refused(classifier(), images, ["exact"], stride=99) == told
 
 
 def test_images_smaller_than_the_window(images: Path) -> None:
@@ -187,8 +190,10 @@ def test_a_network_without_a_conversion(images: Path) -> None:
     assert [each.mode for each in result.left_out] == ["fcn"]
     assert "exact, max" in {row.name for row in result.rows}
     assert "fcn: no conversion" in str(result)
-    with pytest.raises(ew.ConversionError):
+    with pytest.raises(ew.ConversionError, match=r": no fcn; leave fcn out of protocols=$"):
         ew.evaluate(clf, images, ["fcn"])
+    with pytest.raises(ew.ConversionError, match=r": no fcn; leave fcn out of modes=$"):
+        ew.compare(clf, torch.rand(3, 20, 20), modes=["crops", "fcn"], progress=False)
 
 
 def test_what_is_said_of_many_images_is_said_once(images: Path) -> None:

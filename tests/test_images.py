@@ -50,20 +50,23 @@ def test_a_file_is_normalised_per_channel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image.picture, RGB)
 
 
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+@pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, grey: bool, name: str) -> None:
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
-    path = saved(tmp_path, RGB, exif=exif)
+    path = saved(tmp_path, RGB[..., 0] if grey else RGB, name, exif=exif)
+    shown = np.repeat(RGB[..., :1], 3, axis=2) if grey else RGB
     upright = {
-        1: RGB,
-        2: RGB[:, ::-1],
-        3: RGB[::-1, ::-1],
-        4: RGB[::-1],
-        5: RGB.transpose(1, 0, 2),
-        6: np.rot90(RGB, -1),
-        7: np.rot90(RGB, 2).transpose(1, 0, 2),
-        8: np.rot90(RGB),
+        1: shown,
+        2: shown[:, ::-1],
+        3: shown[::-1, ::-1],
+        4: shown[::-1],
+        5: shown.transpose(1, 0, 2),
+        6: np.rot90(shown, -1),
+        7: np.rot90(shown, 2).transpose(1, 0, 2),
+        8: np.rot90(shown),
     }
     np.testing.assert_array_equal(read_picture(path), upright[orientation])
 

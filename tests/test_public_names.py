@@ -20,14 +20,17 @@ NAMES = {
         "Explanation",
         "Exported",
         "FullyConvolutional",
+        "Probe",
         "Pyramid",
         "ScoreMap",
         "Streamed",
     ),
-    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "pyramid", "scan", "stream"),
+    *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "probe", "pyramid", "scan"),
+    "stream",
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
+ROOMS = {"reference"}
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
@@ -43,6 +46,7 @@ PARAMETERS = {
     "cost": "classifier image_size window stride device dtype memory predict advise",
     "explain": "classifier image_size stride window",
     "export": "result to klass threshold most coordinates probabilities",
+    "probe": "classifier image window shifts angles zooms at scale raw output device dtype seed",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
 }
@@ -54,14 +58,15 @@ ATTRIBUTES = {
     "Explanation": "html save as_dict",
     "FullyConvolutional": "to_classifier",
     "Comparison": "run speed_up predicted_speed_up plot as_dict to_json",
+    "Probe": "curve plot html save as_dict to_json",
     "Evaluation": "row changed as_dict write to_csv boxes_to_csv to_html",
     "Cost": "layers table speed_up fc_share to_csv to_json as_dict",
 }
 
 
 def test_names() -> None:
-    assert set(ew.__all__) == NAMES
-    assert set(dir(ew)) >= NAMES
+    assert set(ew.__all__) == NAMES | ROOMS
+    assert set(dir(ew)) >= NAMES | ROOMS
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -80,6 +85,14 @@ def test_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(ATTRIBUTES))
 def test_attributes(name: str) -> None:
     assert set(ATTRIBUTES[name].split()) <= set(dir(getattr(ew, name)))
+
+
+@pytest.mark.parametrize("name", sorted(ROOMS))
+def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
+    room = getattr(ew, name)
+    assert inspect.ismodule(room)
+    assert inspect.getdoc(room)
+    assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
 
 
 def test_no_room_has_the_name_of_a_function() -> None:

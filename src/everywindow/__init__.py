@@ -25,6 +25,7 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
+    from everywindow import reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         Explanation,
         Exported,
         FullyConvolutional,
+        Probe,
         Pyramid,
         ScoreMap,
         Streamed,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         explain,
         export,
         load,
+        probe,
         pyramid,
         scan,
         stream,
@@ -69,6 +72,7 @@ __all__ = [
     "IndependenceError",
     "InputError",
     "ModelError",
+    "Probe",
     "Pyramid",
     "ScoreMap",
     "StoppedError",
@@ -81,14 +85,18 @@ __all__ = [
     "explain",
     "export",
     "load",
+    "probe",
     "pyramid",
+    "reference",
     "scan",
     "stream",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """The functions that need torch are imported when they are first asked for."""
+    """The functions that need torch, and whole rooms, are imported when they are first asked for."""
+    if name == "reference":
+        return import_module("everywindow.reference")
     if name in __all__:
         home = "everywindow.inferer" if name == "DenseInferer" else "everywindow.api"
         value = getattr(import_module(home), name)

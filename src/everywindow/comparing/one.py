@@ -89,7 +89,7 @@ def _others(asked: Asked, read: Image, warm: bool) -> tuple[list[Run], tuple[Lef
             runs.append(settled(again(), again) if warm else again())
         except ConversionError as error:
             if asked.strictly:
-                raise
+                raise ConversionError(error.what, f"{error.why}: no {mode}", f"leave {mode} out of modes=") from error
             left_out.append(LeftOut(mode, error.layer, error.why))
     return runs, tuple(left_out)
 
@@ -123,6 +123,8 @@ def _row(asked: Asked, read: Image, finished: Run, reference: _Reference) -> Mod
     found = differences(reference.of(finished.scores), reference.scores, reference.activation)
     classes = checked_classes(asked.known, asked.prepared, finished.scores, asked.output)
     window = found.window if reference.indices is None else reference.indices[found.window]
+    index = tuple(int(i) for i in np.unravel_index(window, finished.grid.counts))
+    where = score_map(asked.known, asked.prepared, read, finished, asked.output).where
     return ModeRun(
         mode=finished.plan.mode,
         seconds=finished.seconds,
@@ -137,10 +139,11 @@ def _row(asked: Asked, read: Image, finished: Run, reference: _Reference) -> Mod
         farthest=Farthest(
             klass=found.klass,
             name=classes[found.klass] if classes else f"class {found.klass}",
-            index=tuple(int(i) for i in np.unravel_index(window, finished.grid.counts)),
+            index=index,
             start=_unpadded(read, starts_of(finished.grid, (window,)))[0],
             score=float(finished.scores.flatten(1)[found.klass, window]),
             reference=float(reference.scores[found.klass, found.window]),
+            place=tuple(first for first, _ in where.box(index)),
             scale=read.scale,
         ),
         predicted_seconds=_predicted(asked, finished),

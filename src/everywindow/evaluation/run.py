@@ -30,8 +30,9 @@ from everywindow.evaluation.result import Evaluation, ImageResult
 from everywindow.evaluation.settings import Settings
 from everywindow.evaluation.state import State, check_folder, key_of
 from everywindow.evaluation.summary import localisation, row
+from everywindow.evaluation.turning import upright
 from everywindow.graph import captured, digest, state_digest
-from everywindow.io import Image
+from everywindow.io import Image, turn_of
 from everywindow.models import Classifier
 from everywindow.report import LeftOut, counted
 
@@ -116,7 +117,7 @@ def evaluated(known: Classifier, request: Request, settings: Settings, scan: Sca
     with State(request.out, record, probe, [item.name for item in listing.items], request.overwrite) as state:
         done = list(_images(job, request, state, listing.items, problems, notes))
         notes += _earlier(state, len(listing.items))
-    _check_something_left(job, request, done, problems)
+    _check_something_left(job, request, done, problems, [item.name for item in listing.items])
     notes += _small_note(done, settings)
     result = _summed(job, request, done, names, problems, notes, left_out)
     if request.out is not None:
@@ -131,22 +132,25 @@ def _check_boxes_can_be_used(known: Classifier) -> None:
         raise InputError("boxes", why, "leave boxes= out")
 
 
-def _check_something_left(job: _Job, request: Request, done: Sequence[_Done], problems: Sequence[Problem]) -> None:
-    """See that there are answers, and boxes where they were given.
+def _check_something_left(
+    job: _Job, request: Request, done: Sequence[_Done], problems: Sequence[Problem], tried: Sequence[str]
+) -> None:
+    """See that there are answers, and boxes where they were given; ``tried``: names of the images that were read.
 
     Raises:
         InputError: there are none.
     """
     if not done:
-        first = problems[0]
-        if all(problem.why.startswith(STRIDE) for problem in problems):
+        wrong = [problem for problem in problems if problem.what in tried and problem.kind == "image"]
+        first = wrong[0]
+        if all(problem.why.startswith(STRIDE) for problem in wrong):
             raise InputError("stride", f"no image is as large, the first: {first}".replace(STRIDE, ""), "give less")
         why = f"no image can be used, the first because: {first}"
         raise InputError(str(request.source), why, "mend the images, or the arguments")
     known = [box for one in done for box in one.boxes or () if box.klass in job.sought]
     if job.annotations is not None and not known:
-        wrong = [problem for problem in problems if problem.kind.startswith("box")]
-        why = "none of the boxes can be used" + (f", the first because: {wrong[0]}" if wrong else "")
+        boxes = [problem for problem in problems if problem.kind.startswith("box")]
+        why = "none of the boxes can be used" + (f", the first because: {boxes[0]}" if boxes else "")
         raise InputError(str(request.boxes), why, "mend the boxes, or leave boxes= out")
 
 
@@ -175,7 +179,7 @@ def _tried(known: Classifier, settings: Settings, scan: Scan) -> tuple[Settings,
                 scan(noise, PROTOCOLS[name].mode, settings.stride)
         except ConversionError as error:
             if settings.asked:
-                raise
+                raise ConversionError(error.what, f"{error.why}: no {name}", f"leave {name} out of protocols=") from error
             left_out.append(LeftOut(name, error.layer, error.why))
             settings = settings.without(name)
     return settings, tuple(left_out), scores
@@ -225,6 +229,7 @@ def _one(job: _Job, state: State, item: Item) -> tuple[Measured | None, tuple[Bo
     """An image: what was measured, the boxes in it, and what is wrong."""
     label = None if item.label is None else job.indices[item.label]
     raw = None if job.annotations is None else job.annotations.images.get(item.name)
+    raw = None if raw is None else upright(raw, turn_of(item.path))
     try:
         key = key_of(item.path, label, raw)
     except OSError as error:

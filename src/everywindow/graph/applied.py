@@ -71,6 +71,10 @@ class Applied(nn.Module):
         given: dict[str, Any] = _put_in(self._given, tensors)
         return given
 
+    def plain_arguments(self) -> Any:
+        """The further arguments as plain data: numbers and texts as they are, of anything else its kind."""
+        return _plain(self._given)
+
     def refill(self, constants: Mapping[str, Any]) -> bool:
         """Take other tensors of the same shapes; False, and nothing changed, where more than that differs."""
         tensors: dict[str, Tensor] = {}
@@ -165,6 +169,15 @@ def _taken_out(value: Any, path: tuple[str, ...], tensors: dict[str, Tensor]) ->
     if type(value) in (tuple, list):
         return type(value)(_taken_out(item, (*path, str(index)), tensors) for index, item in enumerate(value))
     return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [[str(key), _plain(item)] for key, item in value.items()]
+    if type(value) in (tuple, list):
+        return [_plain(item) for item in value]
+    known = value is None or isinstance(value, int | float | complex | str | bytes | _Place)
+    return repr(value) if known else type(value).__qualname__
 
 
 def _put_in(value: Any, tensors: Mapping[str, Tensor | None]) -> Any:

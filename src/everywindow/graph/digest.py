@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from everywindow.graph.applied import Applied
 from everywindow.graph.network import Network
 from everywindow.graph.plain import encode
 
@@ -20,8 +21,14 @@ def digest(network: Network) -> str:
 
 
 def state_digest(module: nn.Module) -> str:
-    """SHA-256 of a module's weights and whatever else its state holds, by name."""
-    return _with_state(hashlib.sha256(), module.state_dict())
+    """SHA-256 of a module's weights and whatever else its state holds, by name.
+
+    Buffers that are not stored with the weights belong to it, and further arguments that are no tensors.
+    """
+    found = hashlib.sha256()
+    if isinstance(module, Applied):
+        found.update(json.dumps(module.plain_arguments()).encode())
+    return _with_state(found, {**dict(module.named_buffers(remove_duplicate=False)), **module.state_dict()})
 
 
 def _with_state(found: Any, state: Mapping[str, Any]) -> str:

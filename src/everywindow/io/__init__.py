@@ -2,13 +2,14 @@
 
 from everywindow.io.arrays import check_finite
 from everywindow.io.atomic import atomic_file, atomic_path
-from everywindow.io.files import is_image_name, read_file, read_picture
+from everywindow.io.files import is_image_name, read_file, read_picture, turn_of
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
 from everywindow.io.opening import identity, is_image_folder, open_source, scannable_files
 from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
+from everywindow.io.turn import Turn
 
 __all__ = [
     "ArraySource",
@@ -19,6 +20,7 @@ __all__ = [
     "Region",
     "Source",
     "Store",
+    "Turn",
     "add_levels",
     "atomic_file",
     "atomic_path",
@@ -39,4 +41,5 @@ __all__ = [
     "remove_partial",
     "scannable_files",
     "spans",
+    "turn_of",
 ]

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL.Image
@@ -18,6 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from everywindow.errors import InputError
 from everywindow.io.arrays import grey
 from everywindow.io.reading import short
+from everywindow.io.turn import ORIENTATION, UPRIGHT, Turn
 
 # PostScript and metafiles are programs and drawings, not pixels: they are not among them.
 FORMATS = frozenset(
@@ -61,6 +62,26 @@ def read_file(path: PathLike, channels: int, ndim: int) -> np.ndarray:
         if file.suffix.lower() in TIFF_SUFFIXES and isinstance(error.__cause__, UnidentifiedImageError):
             return _read_tiff(file, channels)
         raise
+
+
+def turn_of(path: PathLike) -> Turn | None:
+    """How :func:`read_file` turns an image file; None where it does not, or where it cannot be read.
+
+    Nothing but the file's head is read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _opened(path) as image:
+                orientation = UPRIGHT if _is_deep(image) else int(image.getexif().get(ORIENTATION, UPRIGHT))
+                width, height = image.size
+                tiff = isinstance(image, TiffImageFile)
+    except Exception:  # whatever Pillow's decoders raise: reading the file tells
+        return None
+    if orientation not in range(2, 9):
+        return None
+    shown = Turn(orientation, (height, width))
+    return Turn(orientation, shown.shown) if tiff else shown  # of a TIFF, Pillow tells the size that is shown
 
 
 def is_image_name(name: str) -> bool:
@@ -114,8 +135,8 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            PIL.Image.init()
-            with PIL.Image.open(file, formats=sorted(FORMATS & PIL.Image.OPEN.keys())) as image:
+            # Not by its name: Pillow maps such files, and those of TIFF that are turned by a quarter come out garbled.
+            with file.open("rb") as stream, _opened(stream) as image:
                 return use(image)
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
         raise InputError(
@@ -130,6 +151,11 @@ def _guarded(file: Path, use: Callable[[PIL.Image.Image], np.ndarray]) -> np.nda
     except Exception as error:
         why = short(error)
         raise InputError(str(file), f"damaged or cut short ({why})", "give an intact image") from error
+
+
+def _opened(file: PathLike | BinaryIO) -> PIL.Image.Image:
+    PIL.Image.init()
+    return PIL.Image.open(file, formats=sorted(FORMATS & PIL.Image.OPEN.keys()))
 
 
 def _is_deep(image: PIL.Image.Image) -> bool:

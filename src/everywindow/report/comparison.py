@@ -28,7 +28,8 @@ class Farthest:
         start: first pixel of the window per axis, in the image as it was scanned (negative in its padding).
         score: of the mode.
         reference: of the crops.
-        scale: pixels of the scanned image per pixel of the image that was given.
+        place: first pixel of the window per axis, in the image as it was given.
+        scale: by which that image was asked to be resized (sizes are rounded).
         image: the image's name, where there are several.
     """
 
@@ -38,18 +39,14 @@ class Farthest:
     start: tuple[int, ...]
     score: float
     reference: float
+    place: tuple[float, ...]
     scale: float = 1.0
     image: str | None = None
-
-    @property
-    def place(self) -> tuple[float, ...]:
-        """First pixel of the window per axis, in the image as it was given."""
-        return tuple(first / self.scale for first in self.start)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data for JSON."""
         scores = {"score": _number(self.score), "reference": _number(self.reference)}
-        return asdict(self) | scores | {"place": self.place}
+        return asdict(self) | scores
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from everywindow.engines import give_back
 from everywindow.errors import InputError
 
 STATM = Path("/proc/self/statm")
@@ -59,6 +60,27 @@ def budget(limit: int) -> Budget:
         )
     pixels = int(free * PIXELS_SHARE)
     return Budget(pixels, free - pixels)
+
+
+@dataclass(frozen=True)
+class Room:
+    """Freed memory is kept from tile to tile while there is room for the next one beside it.
+
+    What is given back is new memory when the next tile takes it, every page of which the system has to find and clear;
+    what is kept may lie in pieces that the next tile cannot use.
+
+    Attributes:
+        limit: bytes of the whole process; None where it is not known.
+        needed: bytes that a tile takes while it is read and computed.
+    """
+
+    limit: int | None
+    needed: int
+
+    def make(self) -> None:
+        """Give back what is kept, unless the next tile fits beside it."""
+        if self.limit is None or resident() + self.needed > int(self.limit * (1 - RESERVE)):
+            give_back()
 
 
 def resident() -> int:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from everywindow.engines import Kept, TileEngine, give_back
+from everywindow.engines import TileEngine
 from everywindow.errors import EverywindowError, InputError
 from everywindow.geometry import Span, Tile, WindowGrid
 from everywindow.io import Region, Store
+from everywindow.run.budget import Room
 from everywindow.run.emptiness import Wanted
 from everywindow.run.manifest import DONE, FAILED, SKIPPED, TileState
 from everywindow.run.stopping import Stop
@@ -37,6 +38,7 @@ class Opened:
     wanted: Wanted
     grid: WindowGrid
     tiling: Tiling
+    room: Room
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,7 @@ def states(opened: Opened, tiles: Iterable[int], stop: Stop, fail_fast: bool = F
     waiting = iter(tiles)
     reads: deque[tuple[int, Future[_Read]]] = deque()
     writes: deque[Future[TileState]] = deque()
-    give_back()
-    kept = Kept(0)
+    opened.room.make()
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         try:
             while not stop:
@@ -78,7 +79,7 @@ def states(opened: Opened, tiles: Iterable[int], stop: Stop, fail_fast: bool = F
                     break
                 writes.append(writer.submit(_written, opened, *_computed(opened, *reads.popleft(), fail_fast)))
                 # An engine bounds what is kept during a tile alone: it would add up, and fall to pieces.
-                kept.relieve()
+                opened.room.make()
                 while writes and (len(writes) > BEHIND or writes[0].done()):
                     yield writes.popleft().result()
             while writes:

@@ -91,7 +91,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         before = _left_as_it_is(manifest, job, task, begun=there is not None)
         if not manifest.finished:
             remove_partial(task.out)
-            executor = Serial(opened(job, task.out, engine, known, scene, wanted))
+            executor = Serial(opened(job, task.out, engine, known, scene, wanted, task.memory))
             _work(executor, manifest, job, task)
             add_levels(task.out)
             manifest.finish()

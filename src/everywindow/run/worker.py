@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from everywindow.errors import InputError
 from everywindow.geometry import Place, WindowGrid
 from everywindow.io import Region, Source, Store, open_source, region_of
 from everywindow.models import Classifier, load
+from everywindow.run.budget import Room
 from everywindow.run.emptiness import Wanted, wanted_windows
 from everywindow.run.manifest import TileState, read_run
 from everywindow.run.pipeline import Opened, states
 from everywindow.run.spec import Job
 from everywindow.run.stopping import Stop
-from everywindow.run.tiling import Tiling
+from everywindow.run.tiling import Tiling, pixels_of
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,21 @@ def engine_of(job: Job, known: Classifier, prepared: Prepared) -> TileEngine:
     return TileEngine(prepared, known.window, job.stride, job.settings, job.mode, job.output)
 
 
-def opened(job: Job, result: Path, engine: TileEngine, known: Classifier, scene: Scene, wanted: Wanted) -> Opened:
-    """Everything that the tiles of a job are made with."""
+def opened(
+    job: Job,
+    result: Path,
+    engine: TileEngine,
+    known: Classifier,
+    scene: Scene,
+    wanted: Wanted,
+    memory: int | None = None,
+) -> Opened:
+    """Everything that the tiles of a job are made with; ``memory`` in bytes is what the whole process may take."""
     grid = scene.grid(known.window, job.stride)
     store = Store.open(result, writable=True)
-    return Opened(scene.region, engine, store, wanted, grid, Tiling(job.counts, job.tile))
+    reading = scene.region.bytes_per_pixel * prod(pixels_of(grid, job.tile))
+    room = Room(memory, reading + engine.peak_bytes(job.tile, grid))
+    return Opened(scene.region, engine, store, wanted, grid, Tiling(job.counts, job.tile), room)
 
 
 def work(result: str, tiles: Sequence[int]) -> list[TileState]:
