@@ -48,16 +48,19 @@ def padded_reader() -> nn.Sequential:
     )
 
 
-def train(net: nn.Module, pictures: torch.Tensor, labels: torch.Tensor, steps: int = 400, seed: int = 0) -> list[float]:
-    """Train in place on batches of 64 digits, each batch shifted by up to a pixel; gives the loss of each step."""
-    generator = torch.Generator().manual_seed(seed)
+def train(
+    net: nn.Module, pictures: torch.Tensor, labels: torch.Tensor, steps: int = 400, shift: int = 1
+) -> list[float]:
+    """Train in place on batches of 64 digits, each batch shifted by up to ``shift`` pixels; gives each step's loss."""
+    generator = torch.Generator().manual_seed(0)
+    wide = nn.functional.pad(pictures, [shift] * 4)
     optimizer = torch.optim.Adam(net.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
     losses = []
     for _ in range(steps):
         chosen = torch.randint(len(pictures), (64,), generator=generator)
-        down, right = torch.randint(-1, 2, (2,), generator=generator).tolist()
-        batch = pictures[chosen].roll((down, right), (2, 3))
+        down, right = torch.randint(2 * shift + 1, (2,), generator=generator).tolist()
+        batch = wide[chosen, :, down : down + WINDOW, right : right + WINDOW]
         loss = nn.functional.cross_entropy(net(batch), labels[chosen])
         optimizer.zero_grad()
         loss.backward()
@@ -68,13 +71,15 @@ def train(net: nn.Module, pictures: torch.Tensor, labels: torch.Tensor, steps: i
 
 
 @cache
-def trained(build: Callable[[], nn.Sequential] = reader, steps: int = 400) -> tuple[nn.Sequential, float]:
+def trained(
+    build: Callable[[], nn.Sequential] = reader, steps: int = 400, shift: int = 1
+) -> tuple[nn.Sequential, float]:
     """A network that has learnt, ready to use, and its share of right answers on digits of other writers."""
     pictures, labels = digits()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = build()
-        train(net, pictures[:-FOR_TESTS], labels[:-FOR_TESTS], steps)
+        train(net, pictures[:-FOR_TESTS], labels[:-FOR_TESTS], steps, shift)
     net.eval()
     with torch.no_grad():
         right = net(pictures[-FOR_TESTS:]).argmax(1) == labels[-FOR_TESTS:]
