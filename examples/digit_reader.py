@@ -55,7 +55,7 @@ def train(
     generator = torch.Generator().manual_seed(0)
     wide = nn.functional.pad(pictures, [shift] * 4)
     optimizer = torch.optim.Adam(net.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=steps)
     losses = []
     for _ in range(steps):
         chosen = torch.randint(len(pictures), (64,), generator=generator)
