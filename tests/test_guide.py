@@ -146,7 +146,7 @@ def test_figures_are_kept_with_their_captions() -> None:
 @pytest.mark.parametrize("code", ["1 / 0", "import warnings; warnings.warn('old')"])
 def test_a_block_that_fails_or_warns_stops_the_build(code: str) -> None:
     page = f"```python\n{code}\n```\n"
-    with pytest.raises(RuntimeError, match="page, block 1: (ZeroDivisionError|UserWarning)"):
+    with pytest.raises(RuntimeError, match=r"page, block 1: (ZeroDivisionError|UserWarning)"):
         run("page", page)
 
 

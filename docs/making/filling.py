@@ -8,8 +8,8 @@ from collections.abc import Callable
 from docs.making.running import BLOCK, CAPTION, VALUE, Run, Shown
 
 WORDS = {
-    "en": {"code": "The code that draws this"},
-    "zh": {"code": "绘图代码"},
+    "en": {"code": "The code that draws this", "warning": "Often said, and loose", "note": "Note"},
+    "zh": {"code": "绘图代码", "warning": "常见但不严谨的说法", "note": "注意"},
 }
 
 
@@ -20,7 +20,7 @@ def filled(markdown: str, run: Run, language: str, keep: Callable[[str, bytes], 
         keep: takes a suffix and the content of a picture, stores it, and gives the link to it.
     """
     parts = BLOCK.split(markdown)
-    texts = [_told(text, values) for text, values in zip(parts[::3], run.values, strict=True)]
+    texts = [_told(text, values, WORDS[language]) for text, values in zip(parts[::3], run.values, strict=True)]
     page = [texts[0]]
     for folded, code, shown, text in zip(parts[1::3], parts[2::3], run.shown, texts[1:], strict=True):
         block = [_code(code, bool(folded), WORDS[language]), _shown(code, shown, keep)]
@@ -28,7 +28,9 @@ def filled(markdown: str, run: Run, language: str, keep: Callable[[str, bytes], 
     return "".join(page)
 
 
-def _told(text: str, values: dict[str, str]) -> str:
+def _told(text: str, values: dict[str, str], words: dict[str, str]) -> str:
+    for kind in ("warning", "note"):
+        text = text.replace(f"> [!{kind.upper()}]\n", f"> [!{kind.upper()}] {words[kind]}\n")
     return VALUE.sub(lambda found: values[found.group(1).strip()], text)
 
 
