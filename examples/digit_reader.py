@@ -27,7 +27,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def reader() -> nn.Sequential:
-    """Three convolutions, each of which halves the size; a fully connected layer over what they leave: 4×4×3."""
+    """Three convolutions halve the size; a fully connected layer reads the 4×4×3 map."""
     return nn.Sequential(
         *(nn.Conv2d(1, 8, 2, stride=2), nn.ReLU()),
         *(nn.Conv2d(8, 32, 2, stride=2), nn.ReLU()),
@@ -38,7 +38,7 @@ def reader() -> nn.Sequential:
 
 
 def padded_reader() -> nn.Sequential:
-    """As networks in use are built: each convolution pads with zeros, so that its map keeps the size."""
+    """As most networks are built: convolutions pad, and keep the size."""
     return nn.Sequential(
         *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),

@@ -40,6 +40,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for source, target in FRONT.items():
             text = (ROOT / source).read_text(encoding="utf-8")
             files.append(File.generated(config, target, content=text))
+    else:
+        for style in config.extra_css:
+            files.append(File.generated(config, str(style), abs_src_path=str(ROOT / "docs" / str(style))))
     outside = set()
     for file in files.documentation_pages():
         outside |= {path for path in link_targets(file.content_string, _source(file, config)) if _is_code(path)}
