@@ -158,8 +158,8 @@ def _summary(library: str, rows: Sequence[Row]) -> str:
     refused = f", and {counted_as(len(rows) - len(tried), 'network')} without a count" if len(tried) < len(rows) else ""
     sizes = [row.window for row in rows]
     return (
-        f"- **{library} {version(library)}**, {counted_as(len(rows), 'network')}, windows of {min(sizes)} to {max(sizes)} "
-        f"pixels: equal for {sum(row.equal for row in tried)} of {len(tried)}{refused}."
+        f"- **{library} {version(library)}**, {counted_as(len(rows), 'network')}, windows of {min(sizes)} to "
+        f"{max(sizes)} pixels: equal for {sum(row.equal for row in tried)} of {len(tried)}{refused}."
     )
 
 

@@ -123,9 +123,9 @@ REASONS: dict[str, str] = {
     "LeNet": "the pass is predicted right; the crops take longer than predicted, for their poolings and activations on "
     "thousands of windows, which the rates count as copies, take as long as the convolutions.",
     "the demo's padded network": "the same, so that `exact` at 128 and 192 pixels gains more than predicted: of 10,816 "
-    "windows the crops take 1.7 times the predicted seconds and `exact` 1.2 times. `fcn` at 128 pixels is off the other "
-    "way for its pass of 0.03 s was measured slow: per window it took a quarter more than at 64 and at 192 pixels, and "
-    "the first tables of this page have 0.021 s for the same, which would be a speed-up of 12.8.",
+    "windows the crops take 1.7 times the predicted seconds and `exact` 1.2 times. `fcn` at 128 pixels is off the "
+    "other way for its pass of 0.03 s was measured slow: per window it took a quarter more than at 64 and at 192 "
+    "pixels, and the first tables of this page have 0.021 s for the same, which would be a speed-up of 12.8.",
     "VGG16": "crops and pass are predicted right; `exact` takes less than predicted, for its strips run nearer to the "
     "rate of whole maps than thin slabs do that are measured alone.",
     "ResNet-18": "at 25 windows the crops take three quarters of what is predicted; the pass and `exact` are right.",

@@ -58,7 +58,7 @@ def test_the_work_of_a_window_is_told_from_that_on_weights_alone(monkeypatch: py
 
 def test_a_network_without_a_count_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(nn.Conv2d):
-        def forward(self, input: Tensor) -> Tensor:
+        def forward(self, *_: Any) -> Tensor:
             raise TypeError("no such thing")
 
     networks(monkeypatch, mixes=partial(Biased, mixes=True), broken=partial(Broken, 3, 4, 8))
