@@ -169,9 +169,7 @@ def _of_weights(rows: Sequence[Row]) -> list[str]:
     if not found:
         return []
     each = (f"`{row.name}` {100 * row.of_weights / max(1, row.torchs + row.of_weights):.2g} %" for row in found)
-    text = (
-        "What is computed from weights alone, such as position biases and the convolutions of a mixture, does not grow"
-    )
+    text = "What is computed from weights alone, such as position biases, does not grow"
     return ["", f"{text} with the windows. Torch's counter adds it, with so much of its count: {', '.join(each)}."]
 
 
