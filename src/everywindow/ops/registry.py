@@ -26,6 +26,7 @@ from everywindow.ops.padding import Padding
 from everywindow.ops.patches import Patches, SpaceToDepth
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
+from everywindow.ops.recurrent import Recurrent
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
@@ -68,6 +69,7 @@ RULES: tuple[type[Rule], ...] = (
     Pointwise,
     PositiveWeights,
     Prelu,
+    Recurrent,
     Reduction,
     Repetition,
     Reshape,
