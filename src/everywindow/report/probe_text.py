@@ -133,7 +133,8 @@ def _places(found: Probe) -> Table:
         shares = (f"{100 * share:.1f} %" for share in (row.reached, row.share))
         rows.append((row.layer, row.kind, *shares, number(row.largest), number(row.mean)))
     about = (
-        "a patch repeats over the window, so all that differs from the middle is the place; over the map's spread"
+        "a patch repeats over the window, so all that differs from the middle is the place; over the map's "
+        "spread on the image itself"
         f"{_of(found.places)}"
     )
     return Table("What padding tells about the place", about, rows, 2)
