@@ -226,6 +226,17 @@ def test_a_mean_of_turned_copies_is_invariant_to_quarter_turns() -> None:
     assert abs(half.probability - none.probability) > 1e-6
 
 
+def test_filters_shared_over_rotations_are_invariant_to_quarter_turns() -> None:
+    layers: Any = pytest.importorskip("everywindow.layers")
+    turning = [layers.RotatedFilterConv(1, 6, 5, rotations=4), layers.ChannelGroupMax(6), nn.AdaptiveMaxPool2d(1)]
+    usual = [nn.Conv2d(1, 6, 5), nn.AdaptiveMaxPool2d(1)]
+    for body, invariant in ((turning, True), (usual, False)):
+        clf = ew.Classifier(classified(*body, window=20), 20, channels=1)
+        found = ew.probe(clf, image(1, 60, 60), shifts=(), angles=(90, 180), zooms=()).answers
+        apart = max(abs(row.probability - found[0].probability) for row in found)
+        assert (apart <= RIGHT) == invariant
+
+
 def test_the_answers_against_views_that_were_cut_by_hand() -> None:
     net, whole = classified(nn.Conv2d(1, 4, 3), nn.ReLU(), window=12), image(1, 50, 50)
     found = ew.probe(net, whole, window=12, shifts=(3,), angles=(90,), zooms=())
@@ -406,6 +417,7 @@ def test_the_record(tmp_path: Path) -> None:
         ({"zooms": (0,)}, "zooms: .*0.1 to 10"),
         ({"seed": 1.5}, "seed: "),
         ({"at": (3,)}, "at: .*2 numbers"),
+        ({"at": "3,4"}, "at: .*2 numbers"),
         ({"image": []}, "the list is empty"),
         ({"image": torch.zeros(1, 8, 8)}, "smaller than the window"),
         ({"output": 3}, "output"),
@@ -414,6 +426,12 @@ def test_the_record(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_refused(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         ew.probe(classified(nn.Conv2d(1, 4, 3)), **{"window": 24, **wrong})
+
+
+def test_as_many_names_as_scores() -> None:
+    clf = ew.Classifier(classified(nn.Conv2d(1, 4, 3)), 24, classes=["one", "two"])
+    with pytest.raises(InputError, match="2 names for 3 scores"):
+        ew.probe(clf, **QUICK)
 
 
 def test_the_network_is_left_as_it_was() -> None:

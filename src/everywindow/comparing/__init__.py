@@ -1,13 +1,12 @@
 """Runs the modes on one image or several, and measures how far each is from the crops."""
 
 from everywindow.comparing.asked import Asked, wanted_modes
-from everywindow.comparing.maps import activation_of, described, read_for, scored, warn_of_pixels
+from everywindow.comparing.maps import described, read_for, scored, warn_of_pixels
 from everywindow.comparing.one import compare_one
 from everywindow.comparing.several import compare_several, listed
 
 __all__ = [
     "Asked",
-    "activation_of",
     "compare_one",
     "compare_several",
     "described",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from everywindow.comparing import activation_of
+from everywindow.comparing import described
 from everywindow.engines import window_scores
 from everywindow.probing.asked import Asked
 from everywindow.probing.fields import Field
@@ -21,12 +21,14 @@ class Answers(NamedTuple):
     Attributes:
         rows: by kind and amount; of each kind first the image as it is.
         activation: what makes probabilities of the scores.
+        classes: their names, where they are known.
         single: whether there is one score: yes or no.
         top: of each image the class, and its probability.
     """
 
     rows: tuple[AnswerRow, ...]
     activation: Any
+    classes: tuple[str, ...] | None
     single: bool
     top: tuple[tuple[int, float], ...]
 
@@ -35,9 +37,13 @@ _View = Callable[[Field], Tensor]
 
 
 def answers(asked: Asked, fields: Sequence[Field]) -> Answers:
-    """The probability of the class that comes first for the image as it is, and whether it still comes first."""
+    """The probability of the class that comes first for the image as it is, and whether it still comes first.
+
+    Raises:
+        InputError: no such output, no score vector, or other than as many names as there are scores.
+    """
     base = window_scores(asked.prepared, torch.stack([view.middle for view in fields]), asked.output).cpu()
-    activation = activation_of(asked.known, asked.prepared, base.T, asked.output)
+    activation, classes = described(asked.known, asked.prepared, base.T, asked.output)
     first, probability = _decided(base, activation)
     rows: list[AnswerRow] = []
     for kind, neutral, amounts in _trials(asked):
@@ -46,7 +52,7 @@ def answers(asked: Asked, fields: Sequence[Field]) -> Answers:
             rows.append(_row(asked, fields, kind, amount, views, first, activation))
     tops = zip(first.tolist(), probability.tolist(), strict=True)
     return Answers(
-        tuple(rows), activation, base.shape[1] == 1, tuple((int(klass), float(each)) for klass, each in tops)
+        tuple(rows), activation, classes, base.shape[1] == 1, tuple((int(klass), float(each)) for klass, each in tops)
     )
 
 

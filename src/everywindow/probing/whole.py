@@ -49,7 +49,7 @@ def probed(asked: Asked, image: Any = None, scale: float | None = None, raw: boo
             source="images" if images else "noise",
             paths=tuple(os.fspath(one) for one in images if isinstance(one, (str, os.PathLike))),
             activation=found.activation,
-            classes=asked.known.classes,
+            classes=found.classes,
             single=found.single,
             top=found.top,
             tolerance=tolerance,

@@ -126,7 +126,7 @@ def _draw_layers(row: SubFigure, found: Probe) -> None:
     )
     axes.set_yscale("log")
     axes.set_ylim(floor / 2, 6)
-    axes.set_ylabel("difference / spread of the map")
+    axes.set_ylabel("difference / spread of the map\n(none: at the bottom)")
     axes.set_title("Layers: the map of the moved image against the moved map, at the farthest position")
     axes.legend(fontsize="small", loc="center left", framealpha=0.9)
     _name_layers(axes, rows)
