@@ -116,6 +116,8 @@ def _tap_sets(axis: Reads) -> Counter[tuple[int, ...]]:
     order, starts = _pairs(axis)
     groups = np.split(axis.taps[order], starts[1:])
     single = np.array([group[0] for group in groups if len(group) == 1], dtype=np.int64)
-    sets = Counter({(tap,): int(count) for tap, count in enumerate(np.bincount(single)) if count})
+    sets: Counter[tuple[int, ...]] = Counter(
+        {(tap,): int(count) for tap, count in enumerate(np.bincount(single)) if count}
+    )
     sets.update(tuple(int(tap) for tap in group) for group in groups if len(group) > 1)
     return sets

@@ -80,7 +80,7 @@ class RotatedFilterConv(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def filters(self) -> Tensor:
-        """All filters in all rotations, ``[out_channels * rotations, in_channels / groups, kernel_size, kernel_size]``."""
+        """All filters in all rotations, ``[out_channels * rotations, in_channels / groups, *kernel]``."""
         flat = self.weight.flatten(2).unsqueeze(1)
         turned = torch.matmul(flat, self._turns.to(self.weight.device, self.weight.dtype))
         return turned.reshape(-1, *self.weight.shape[1:])
@@ -156,4 +156,5 @@ def _interpolated(kernel_size: int, angle: float) -> Tensor:
     y, x = (one.flatten() for one in torch.meshgrid(along, along, indexing="ij"))
     from_y, from_x = y * math.cos(angle) + x * math.sin(angle), x * math.cos(angle) - y * math.sin(angle)
     near = [(1 - (at[:, None] - source).abs()).clamp(min=0) for at, source in ((y, from_y), (x, from_x))]
-    return near[0] * near[1]
+    shares: Tensor = near[0] * near[1]
+    return shares
