@@ -32,7 +32,9 @@ from trial_weights import with_trial_weights
 Array = NDArray[np.float64]
 
 
-def boxes(x: Array, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]) -> Iterator[tuple[Any, Array]]:
+def boxes(
+    x: Array, kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int]
+) -> Iterator[tuple[Any, Array]]:
     """The place of each output, and its box ``[N, C, *kernel]``, of a map padded with zeros."""
     x = np.pad(x, [(0, 0), (0, 0), *((pad, pad) for pad in padding)])
     counts = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, stride, strict=True)]

@@ -91,7 +91,7 @@ def _pairs(axis: Reads) -> tuple[np.ndarray, np.ndarray]:
 def _most(of: np.ndarray, axis: Reads) -> int:
     """Most partners of an output (or input) along an axis; two taps on one input are one."""
     order, starts = _pairs(axis)
-    return int(np.bincount(of[order[starts]]).max())
+    return int(np.bincount(of[order[starts]]).max(initial=0))
 
 
 def _values(weight: Tensor, made: Layout) -> tuple[Tensor, np.ndarray]:
