@@ -1,4 +1,4 @@
-"""A fully connected layer as a convolution and a convolution as a fully connected layer: the numbers, and the counts."""
+"""A fully connected layer as a convolution, and a convolution as a fully connected layer: numbers and counts."""
 
 from __future__ import annotations
 

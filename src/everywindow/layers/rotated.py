@@ -17,7 +17,7 @@ class RotatedFilterConv(nn.Module):
     """A convolution of images whose filters are each applied in several rotations, with one set of weights.
 
     Takes ``[N, in_channels, H, W]`` and gives ``[N, out_channels * rotations, H_out, W_out]``, the rotations of
-    a filter side by side: :class:`ChannelGroupMax` with ``out_channels`` groups takes the maximum over each filter's rotations.
+    a filter side by side: :class:`ChannelGroupMax` with ``out_channels`` groups takes the maximum over them.
     Where ``rotations`` divides by four, that map turns with the image: the map of an image turned by 90° is the map
     turned by 90° (with a stride, where it fits the size without a remainder). By other angles that holds roughly.
 
