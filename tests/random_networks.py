@@ -460,6 +460,8 @@ def _space_to_depth(b: _Builder) -> None:
 
 def _unfolded(b: _Builder) -> None:
     sizes, steps = b.each_axis(1, 3), b.each_axis(1, 2)
+    if b.axes > 1:  # a patch of a whole axis, flattened with others, is a reduction that does not convert
+        sizes = tuple(1 if k == n else k for k, n in zip(sizes, b.size, strict=True))
     b.add(Unfolded(sizes, steps, b.draw(st.sampled_from(["mean", "maximum", "linear"]))), steps)
 
 
