@@ -567,7 +567,7 @@ def _view_head(b: _Builder) -> None:
 def _global_head(b: _Builder) -> None:
     dims = tuple(range(2, b.axes + 2))
     negative = tuple(range(-1, -b.axes - 1, -1))
-    levels = [1, 2] if min(b.size) >= 2 else [1]
+    levels = [1, 2] if all(n % 2 == 0 for n in b.size) else [1]  # unequal bins of maxima do not always convert
     pool: list[nn.Module] = [
         SpatialPyramidPool(levels, "max" if b.flag() else "mean"),
         nn.Sequential(b.kind("AdaptiveAvgPool")(1), nn.Flatten()),
