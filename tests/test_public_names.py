@@ -20,6 +20,7 @@ NAMES = {
         "Explanation",
         "Exported",
         "FullyConvolutional",
+        "MatrixCounts",
         "Probe",
         "Pyramid",
         "ScoreMap",
@@ -27,10 +28,22 @@ NAMES = {
     ),
     *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "probe", "pyramid", "scan"),
     "stream",
+    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
-ROOMS = {"reference"}
+ROOMS = {"layers", "reference"}
+
+LAYERS = {
+    "AdaptiveWindowPool": "output_size reduce",
+    "ChannelGroupMax": "groups",
+    "DistanceWeightedPool": "kernel_size stride padding weights sigma",
+    "LpPool": "p kernel_size stride padding mean",
+    "RotatedFilterConv": "in_channels out_channels kernel_size rotations stride padding dilation groups bias",
+    "SparseLinear": "rows columns values in_features out_features bias",
+    "SpatialPyramidPool": "levels reduce",
+}
+"""Names that are public in ``everywindow.layers`` only."""
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
@@ -43,12 +56,16 @@ PARAMETERS = {
     "compare": f"classifier image window stride modes {COMMON} samples seed strict raw on_image",
     "evaluate": "classifier images protocols window stride reductions scales boxes overlaps classes resize small raw "
     "out overwrite strict seed output device dtype memory progress",
-    "cost": "classifier image_size window stride device dtype memory predict advise",
-    "explain": "classifier image_size stride window",
+    "cost": "classifier image_size window stride device dtype memory predict advise output",
+    "explain": "classifier image_size stride window output",
     "export": "result to klass threshold most coordinates probabilities",
     "probe": "classifier image window shifts angles zooms at scale raw output device dtype seed",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
+    "linear_to_conv": "linear shape order",
+    "conv_to_linear": "conv input_size sparse max_bytes",
+    "matrix_counts": "conv input_size",
+    "toeplitz_figure": "conv input_size",
 }
 
 ATTRIBUTES = {
@@ -93,6 +110,7 @@ def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
     assert inspect.ismodule(room)
     assert inspect.getdoc(room)
     assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
+    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
 
 
 def test_no_room_has_the_name_of_a_function() -> None:

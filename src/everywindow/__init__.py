@@ -25,7 +25,7 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
-    from everywindow import reference
+    from everywindow import layers, reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         stream,
     )
     from everywindow.inferer import DenseInferer
+    from everywindow.layers import MatrixCounts, conv_to_linear, linear_to_conv, matrix_counts, toeplitz_figure
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ __all__ = [
     "FullyConvolutional",
     "IndependenceError",
     "InputError",
+    "MatrixCounts",
     "ModelError",
     "Probe",
     "Pyramid",
@@ -79,29 +81,41 @@ __all__ = [
     "Streamed",
     "TrustError",
     "compare",
+    "conv_to_linear",
     "convolutionalize",
     "cost",
     "evaluate",
     "explain",
     "export",
+    "layers",
+    "linear_to_conv",
     "load",
+    "matrix_counts",
     "probe",
     "pyramid",
     "reference",
     "scan",
     "stream",
+    "toeplitz_figure",
 ]
+
+_HOMES = {
+    "DenseInferer": "everywindow.inferer",
+    **dict.fromkeys(
+        ("MatrixCounts", "conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"), "everywindow.layers"
+    ),
+}
+"""Where the public names are that are not of ``everywindow.api``."""
 
 
 def __getattr__(name: str) -> Any:
     """The functions that need torch, and whole rooms, are imported when they are first asked for."""
-    if name == "reference":
-        return import_module("everywindow.reference")
     if name in __all__:
-        home = "everywindow.inferer" if name == "DenseInferer" else "everywindow.api"
-        value = getattr(import_module(home), name)
+        value = getattr(import_module(_HOMES.get(name, "everywindow.api")), name)
         globals()[name] = value
         return value
+    if name in ("layers", "reference"):
+        return import_module(f"everywindow.{name}")
     raise AttributeError(f"module 'everywindow' has no attribute {name!r}")
 
 
