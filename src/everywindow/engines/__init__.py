@@ -7,7 +7,7 @@ from everywindow.engines.memory import free_bytes, memory_limit
 from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
-from everywindow.engines.prepare import Prepared, default_stride, prepare
+from everywindow.engines.prepare import Prepared, default_stride, for_output, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers, priced_windows, usual_size
 from everywindow.engines.scan import MODES, Run, check_mode, run
 from everywindow.engines.settings import Settings, settle
@@ -29,6 +29,7 @@ __all__ = [
     "check_mode",
     "default_stride",
     "first_batch",
+    "for_output",
     "free_bytes",
     "give_back",
     "memory_limit",

@@ -10,7 +10,7 @@ from math import prod
 import torch
 
 from everywindow.convert import FullyConvolutional, conversion_of
-from everywindow.costing import LayerCost, crops_macs, fcn_macs, layer_costs, window_macs, window_peak_bytes
+from everywindow.costing import LayerCost, calls, crops_macs, fcn_macs, layer_costs, window_macs, window_peak_bytes
 from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import windows_at_a_time
 from everywindow.engines.exact import plan_batches
@@ -107,9 +107,12 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
 
 
 def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]:
-    """The layers, with how windows share each and its mult-adds for the image in each mode."""
+    """The layers, with how windows share each and its mult-adds for the image in each mode.
+
+    Where one of several outputs is wanted, ``crops`` runs the layers of the others too, for it calls the network as it is.
+    """
     network = network_of(prepared)
-    rows = layer_costs(network)
+    rows = layer_costs(network.as_run)
     fcn = conversion_of(network, grid.stride)
     one_pass: Counter[str] = Counter()
     for size in fcn.maps if fcn is not None else ():
@@ -118,6 +121,7 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
     program = program_for(network, grid.counts, grid.stride) if proved else None
     shared = _shared_macs(program) if program is not None else {}
     hows = {plan.layer: plan.kind for plan in layer_plans(program)} if program is not None else {}
+    needed = {call.layer for call in calls(network)}
 
     def priced(row: LayerCost) -> LayerCost:
         crops = row.macs * grid.total
@@ -125,7 +129,8 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
         if fcn is not None:
             macs["fcn"] = one_pass[row.layer]
         macs["exact"] = shared.get(row.layer, 0) if proved else crops
-        return replace(row, how=hows.get(row.layer, "per window"), image_macs=macs)
+        how = hows.get(row.layer, "per window") if row.layer in needed else "left out"
+        return replace(row, how=how, image_macs=macs)
 
     return tuple(map(priced, rows))
 

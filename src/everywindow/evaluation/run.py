@@ -179,7 +179,9 @@ def _tried(known: Classifier, settings: Settings, scan: Scan) -> tuple[Settings,
                 scan(noise, PROTOCOLS[name].mode, settings.stride)
         except ConversionError as error:
             if settings.asked:
-                raise ConversionError(error.what, f"{error.why}: no {name}", f"leave {name} out of protocols=") from error
+                raise ConversionError(
+                    error.what, f"{error.why}: no {name}", f"leave {name} out of protocols="
+                ) from error
             left_out.append(LeftOut(name, error.layer, error.why))
             settings = settings.without(name)
     return settings, tuple(left_out), scores

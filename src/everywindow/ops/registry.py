@@ -26,6 +26,7 @@ from everywindow.ops.padding import Padding
 from everywindow.ops.patches import Patches, SpaceToDepth
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
+from everywindow.ops.products import Bilinear, Contraction, Distances, Recurrent
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
@@ -42,10 +43,13 @@ RULES: tuple[type[Rule], ...] = (
     Attention,
     AveragePooling,
     BatchNorm,
+    Bilinear,
     Concatenation,
+    Contraction,
     Convolution,
     Creation,
     DepthToSpace,
+    Distances,
     Dropout,
     Einsum,
     Expansion,
@@ -68,6 +72,7 @@ RULES: tuple[type[Rule], ...] = (
     Pointwise,
     PositiveWeights,
     Prelu,
+    Recurrent,
     Reduction,
     Repetition,
     Reshape,
