@@ -57,9 +57,7 @@ OTHERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str
 
 @pytest.mark.parametrize("kind", ["plain", "clipped", "opaque"])
 @pytest.mark.parametrize("change", OTHERS)
-def test_another_buffer_or_constant_is_another_classifier(
-    change: str, kind: str, images: Path, tmp_path: Path
-) -> None:
+def test_another_buffer_or_constant_is_another_classifier(change: str, kind: str, images: Path, tmp_path: Path) -> None:
     how = {"clipped": kind != "plain", "opaque": kind == "opaque"}
     buffers, constants, other_buffers, other_constants = OTHERS[change]
     usual: dict[str, Any] = {"protocols": ["centre"], "out": tmp_path / "out"}

@@ -25,12 +25,14 @@ from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.engines import (
     advice,
     default_stride,
-    memory_limit,
     for_output,
+    memory_limit,
     mode_costs,
+    network_of,
     prepare,
     priced_layers,
     priced_windows,
+    refused,
     structure,
     usual_size,
 )
@@ -517,6 +519,7 @@ def cost(
         window=grid.window,
         stride=grid.stride,
         advice=advice(prepared, grid, output) if advise else (),
+        refusal=refused(network_of(prepared), grid),
     )
 
 

@@ -36,8 +36,9 @@ class LayerCost:
         padding: how far the first output sees beyond the window's start.
         reach: positions at the window's start and end that see padding, or depend on it in another way; None where
             each window has a value of its own.
-        how: how the mode ``exact`` computes it: ``"shared"``, ``"strips"`` or ``"per window"``, or ``"left out"``, where
-            only other outputs than the wanted one need it; of layers that are summed up ``"mixed"`` where they differ; empty before windows are known.
+        how: how the mode ``exact`` computes it: ``"shared"``, ``"strips"``, ``"per window"``, or ``"left out"``, where
+            only other outputs than the wanted one need it; of layers that are summed up ``"mixed"`` where they differ;
+            empty before windows are known.
         image_macs: mult-adds for all windows of the image, by mode.
     """
 
