@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everywindow.convert import Turned, converted, turned
+from everywindow.convert import Turned, conversion_of, converted, turned
 from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.errors import ConversionError
 from everywindow.geometry import Reason, Verdict, WindowGrid
