@@ -21,8 +21,10 @@ def test_a_position_has_all_digits_before_the_point(pixels: float, text: str) ->
 
 
 def test_export_calls_its_threshold_by_its_name(tmp_path: Path) -> None:
-    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2), nn.Softmax(1))
-    ew.scan(ew.Classifier(net, 4, channels=1, mean=0, std=1), np.zeros((8, 8), np.uint8)).save(tmp_path / "m.npz")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    ew.scan(ew.Classifier(net, 4, channels=1, mean=0, std=1, activation="softmax"), np.zeros((8, 8), np.uint8)).save(
+        tmp_path / "m.npz"
+    )
     args = ["export", str(tmp_path / "m.npz"), "--to", str(tmp_path / "m.csv"), "--threshold", "50"]
     with pytest.raises(click.UsageError, match=r"^--threshold: 50.0 is no probability"):
         export.main(args[1:], standalone_mode=False)
