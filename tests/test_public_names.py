@@ -110,7 +110,7 @@ def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
     assert inspect.ismodule(room)
     assert inspect.getdoc(room)
     assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
-    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
+    (*("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),)
 
 
 def test_no_room_has_the_name_of_a_function() -> None:
