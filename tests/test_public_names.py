@@ -20,15 +20,28 @@ NAMES = {
         "Explanation",
         "Exported",
         "FullyConvolutional",
+        "MatrixCounts",
         "Pyramid",
         "ScoreMap",
         "Streamed",
     ),
     *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "pyramid", "scan", "stream"),
+    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
-ROOMS = {"reference"}
+ROOMS = {"layers", "reference"}
+
+LAYERS = {
+    "AdaptiveWindowPool": "output_size reduce",
+    "ChannelGroupMax": "groups",
+    "DistanceWeightedPool": "kernel_size stride padding weights sigma",
+    "LpPool": "p kernel_size stride padding mean",
+    "RotatedFilterConv": "in_channels out_channels kernel_size rotations stride padding dilation groups bias",
+    "SparseLinear": "rows columns values in_features out_features bias",
+    "SpatialPyramidPool": "levels reduce",
+}
+"""Names that are public in ``everywindow.layers`` only."""
 
 COMMON = "pad scale output device dtype memory progress"
 PARAMETERS = {
@@ -46,6 +59,10 @@ PARAMETERS = {
     "export": "result to klass threshold most coordinates probabilities",
     "pyramid": "classifier image scales window stride options",
     "DenseInferer": "classifier window options",
+    "linear_to_conv": "linear shape order",
+    "conv_to_linear": "conv input_size sparse max_bytes",
+    "matrix_counts": "conv input_size",
+    "toeplitz_figure": "conv input_size",
 }
 
 ATTRIBUTES = {
@@ -61,7 +78,7 @@ ATTRIBUTES = {
 
 
 def test_names() -> None:
-    assert set(ew.__all__) == NAMES | ROOMS
+    assert set(ew.__all__) == NAMES
     assert set(dir(ew)) >= NAMES | ROOMS
 
 
@@ -89,6 +106,14 @@ def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
     assert inspect.ismodule(room)
     assert inspect.getdoc(room)
     assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
+
+
+def test_layers() -> None:
+    whole = {name for name in NAMES if name in dir(ew.layers) and name in ew.layers.__all__}
+    assert set(ew.layers.__all__) == {*LAYERS, *whole}
+    assert whole == {"MatrixCounts", "conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"}
+    for name, taken in LAYERS.items():
+        assert list(inspect.signature(getattr(ew.layers, name)).parameters) == taken.split()
 
 
 def test_no_room_has_the_name_of_a_function() -> None:

@@ -25,7 +25,6 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
-    from everywindow import reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
         stream,
     )
     from everywindow.inferer import DenseInferer
+    from everywindow.layers import MatrixCounts, conv_to_linear, linear_to_conv, matrix_counts, toeplitz_figure
 
 __version__ = "0.1.0"
 
@@ -69,6 +69,7 @@ __all__ = [
     "FullyConvolutional",
     "IndependenceError",
     "InputError",
+    "MatrixCounts",
     "ModelError",
     "Pyramid",
     "ScoreMap",
@@ -76,30 +77,43 @@ __all__ = [
     "Streamed",
     "TrustError",
     "compare",
+    "conv_to_linear",
     "convolutionalize",
     "cost",
     "evaluate",
     "explain",
     "export",
+    "linear_to_conv",
     "load",
+    "matrix_counts",
     "pyramid",
-    "reference",
     "scan",
     "stream",
+    "toeplitz_figure",
 ]
+
+ROOMS = ("layers", "reference")
+"""Public as modules."""
+
+_HOMES = {
+    "DenseInferer": "everywindow.inferer",
+    **dict.fromkeys(
+        ("MatrixCounts", "conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"), "everywindow.layers"
+    ),
+}
+"""Where the public names are that are not of ``everywindow.api``."""
 
 
 def __getattr__(name: str) -> Any:
     """The functions that need torch, and whole rooms, are imported when they are first asked for."""
-    if name == "reference":
-        return import_module("everywindow.reference")
     if name in __all__:
-        home = "everywindow.inferer" if name == "DenseInferer" else "everywindow.api"
-        value = getattr(import_module(home), name)
+        value = getattr(import_module(_HOMES.get(name, "everywindow.api")), name)
         globals()[name] = value
         return value
+    if name in ROOMS:
+        return import_module(f"everywindow.{name}")
     raise AttributeError(f"module 'everywindow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *ROOMS})
