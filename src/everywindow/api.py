@@ -48,7 +48,8 @@ from everywindow.geometry import WindowGrid, per_axis
 from everywindow.graph import Output, captured, original
 from everywindow.io import Image
 from everywindow.models import Classifier, as_classifier, load
-from everywindow.report import Comparison, Cost, Detection, Explanation, Pyramid, ScoreMap
+from everywindow.probing import asked_of, probed
+from everywindow.report import Comparison, Cost, Detection, Explanation, Probe, Pyramid, ScoreMap
 from everywindow.run import Shown, Streamed, Task, resident
 from everywindow.run import stream as streamed
 
@@ -551,6 +552,60 @@ def explain(
     )
 
 
+def probe(
+    classifier: Model,
+    image: Any = None,
+    window: Sizes | None = None,
+    shifts: Sequence[int] | None = None,
+    angles: Sequence[float] | None = None,
+    zooms: Sequence[float] | None = None,
+    at: Sequence[float] | None = None,
+    scale: float | None = None,
+    raw: bool = False,
+    output: Output = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    seed: int = 0,
+) -> Probe:
+    """Measures what a network does under shifts, rotations and scales, and what padding does to it.
+
+    Looked at is a window in the middle of each image, or at a place. What moves into it comes from the image beside it;
+    an image that is too small for that is mirrored at its borders. Rotations are in the last two axes, bilinear, but
+    for those by 90 and 180 degrees, which are exact.
+
+    Args:
+        classifier, window: as in :func:`scan`.
+        image: one image as for :func:`scan`, a list of them, or a folder. Without any, noise: of which nothing follows
+            for photographs.
+        shifts: pixels to move the content by, along each axis and both ways; to a quarter of the window by default.
+        angles: degrees to turn it by, both ways.
+        zooms: factors to enlarge it by.
+        at: pixel of the images, one number per axis, that the window's middle lies on, such as the ``centre`` of a
+            detection; their middles by default.
+        scale, raw, output, device, dtype: as for :func:`scan` and :func:`compare`.
+        seed: of the noise.
+
+    Returns:
+        A ``Probe``: ``layers`` (does each layer's map move with the image), ``answers`` (does the answer stay),
+        ``pools`` (max against mean pooling under a shift by one position) and ``places`` (what padding tells about the
+        place). ``print()`` gives tables, ``.plot()`` a figure, ``.save("report.html")`` a page. Of a network that
+        cannot be captured there are ``answers``, and ``pools`` of the image; ``notes`` say so.
+
+    Raises:
+        InputError: an argument or image that cannot be used.
+        IndependenceError: as for :func:`scan`.
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4 * 3 * 3, 2))
+    >>> found = probe(net.double(), torch.rand(1, 24, 24), window=8)
+    >>> [(row.layer, row.shift, row.everywhere <= found.tolerance) for row in found.layers]
+    [('0', (1, 1), True), ('1', (2, 2), True)]
+    """
+    known = as_classifier(classifier, window)
+    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    asked = asked_of(known, prepared, shifts, angles, zooms, at, output, seed)
+    return probed(asked, image, scale, raw)
+
+
 def _listed(sizes: Any) -> Any:
     # Text is a sequence too, but of no sizes; it is refused as a whole.
     return tuple(sizes) if isinstance(sizes, Sequence) and not isinstance(sizes, str) else sizes
@@ -569,6 +624,7 @@ __all__ = [
     "Explanation",
     "Exported",
     "FullyConvolutional",
+    "Probe",
     "Pyramid",
     "ScoreMap",
     "Streamed",
@@ -579,6 +635,7 @@ __all__ = [
     "explain",
     "export",
     "load",
+    "probe",
     "pyramid",
     "scan",
     "stream",

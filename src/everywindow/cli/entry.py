@@ -17,6 +17,7 @@ from everywindow.cli.explaining import explain
 from everywindow.cli.exporting import export
 from everywindow.cli.files import convert, info
 from everywindow.cli.pricing import cost
+from everywindow.cli.probing import probe
 from everywindow.cli.scanning import scan
 from everywindow.cli.try_out import demo
 from everywindow.cli.words import as_options, error_text, is_option
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (demo, scan, compare, evaluate, cost, explain, export, convert, info):
+for command in (demo, scan, compare, evaluate, cost, explain, probe, export, convert, info):
     cli.add_command(command)
 
 

@@ -7,7 +7,20 @@ import re
 from everywindow.errors import EverywindowError, InputError
 
 ARGUMENTS = (
-    *("boxes", "classes", "depth", "device", "dtype", "image_size", "memory", "mode", "out", "output", "overlaps"),
+    *(
+        "angles",
+        "boxes",
+        "classes",
+        "depth",
+        "device",
+        "dtype",
+        "image_size",
+        "memory",
+        "mode",
+        "out",
+        "output",
+        "overlaps",
+    ),
     *(
         "modes",
         "overwrite",
@@ -21,10 +34,11 @@ ARGUMENTS = (
         "scale",
         "scales",
         "seed",
+        "shifts",
         "small",
         "strict",
     ),
-    *("stride", "trust", "weights", "window"),
+    *("stride", "trust", "weights", "window", "zooms"),
 )
 CALLED = {"threshold": "boxes"}
 """Arguments whose options have other names."""

@@ -2,6 +2,7 @@
 
 from everywindow.engines.advice import Advice, advice
 from everywindow.engines.crops import first_batch
+from everywindow.engines.given import window_scores
 from everywindow.engines.memory import free_bytes, memory_limit
 from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
@@ -40,5 +41,6 @@ __all__ = [
     "settle",
     "structure",
     "usual_size",
+    "window_scores",
     "windows_of",
 ]

@@ -8,6 +8,7 @@ from everywindow.graph.constants import evaluated
 from everywindow.graph.digest import digest, state_digest
 from everywindow.graph.evaluating import copied, evaluating, precision, using
 from everywindow.graph.module import VIEWS, GraphNetwork, last_uses
+from everywindow.graph.module import run as run_graph
 from everywindow.graph.names import first_odd_name
 from everywindow.graph.network import Network, needed_for, needed_nodes, output_nodes
 from everywindow.graph.outputs import Output, chosen, leaves, plain_outputs
@@ -56,6 +57,7 @@ __all__ = [
     "quiet_torch",
     "records",
     "refresh",
+    "run_graph",
     "state_digest",
     "using",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -70,8 +70,16 @@ class GraphNetwork(nn.Module):
         return self._latest[1]
 
 
-def run(graph: fx.Graph, state: Mapping[str, torch.Tensor], image: torch.Tensor) -> Any:
-    """The graph's output for a batch of images; a value is dropped after its last use."""
+def run(
+    graph: fx.Graph,
+    state: Mapping[str, torch.Tensor],
+    image: torch.Tensor,
+    watch: Callable[[fx.Node, Any], None] | None = None,
+) -> Any:
+    """The graph's output for a batch of images; a value is dropped after its last use.
+
+    ``watch`` is shown every value when it is there.
+    """
     values: dict[fx.Node, Any] = {}
     frees = last_uses(graph.nodes)
     for node in graph.nodes:
@@ -86,6 +94,8 @@ def run(graph: fx.Graph, state: Mapping[str, torch.Tensor], image: torch.Tensor)
             values[node] = target(*args, **kwargs)
         else:
             return fx.node.map_arg(node.args[0], values.__getitem__)
+        if watch is not None:
+            watch(node, values[node])
         for dead in frees.get(node, ()):
             del values[dead]
     raise ModelError("graph", "it has no output", "use a bundle written by everywindow")

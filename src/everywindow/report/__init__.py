@@ -9,6 +9,7 @@ from everywindow.report.detections import checked_threshold
 from everywindow.report.document import Html, bullets, columns, page, paragraph, section
 from everywindow.report.explanation import Explanation
 from everywindow.report.plot import draw_map
+from everywindow.report.probe import AnswerRow, LayerPlace, LayerShift, PoolShift, Probe, check_target
 from everywindow.report.pyramid import Pyramid
 from everywindow.report.ranking import Ranking, ranking
 from everywindow.report.score_map import Activation, ScoreMap, activated
@@ -16,14 +17,19 @@ from everywindow.report.text import counted, table
 
 __all__ = [
     "Activation",
+    "AnswerRow",
     "Comparison",
     "Cost",
     "Detection",
     "Explanation",
     "Farthest",
     "Html",
+    "LayerPlace",
+    "LayerShift",
     "LeftOut",
     "ModeRun",
+    "PoolShift",
+    "Probe",
     "Pyramid",
     "Ranking",
     "Sample",
@@ -31,6 +37,7 @@ __all__ = [
     "Skipped",
     "activated",
     "bullets",
+    "check_target",
     "checked_threshold",
     "class_index",
     "columns",
