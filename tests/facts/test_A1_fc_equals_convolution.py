@@ -22,6 +22,9 @@ def test_each_row_of_the_matrix_is_one_kernel() -> None:
     assert torch.allclose(converted(image).flatten(1), module(image), rtol=0, atol=1e-12)
     kernels = module[1].weight.reshape(10, 3, 4, 4)
     assert torch.allclose(converted(larger), F.conv2d(larger, kernels, module[1].bias), rtol=0, atol=1e-12)
+    conv = ew.linear_to_conv(module[1], (3, 4, 4))
+    assert torch.equal(conv.weight, kernels)
+    assert torch.allclose(converted(larger), conv(larger), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()

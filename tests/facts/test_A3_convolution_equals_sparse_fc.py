@@ -24,6 +24,11 @@ def test_the_matrix_is_doubly_blocked_and_the_layer_gives_the_convolution() -> N
     assert matrix.shape == (16, 36)
     assert int((matrix == 0).sum()) == 432
     assert len(matrix[matrix != 0].unique()) == 9
+    conv = nn.Conv2d(1, 1, 3, bias=False).double()
+    conv.weight.copy_(kernel)
+    assert torch.equal(ew.conv_to_linear(conv, 6, sparse=False).weight, matrix)
+    counts = ew.matrix_counts(conv, 6)
+    assert (counts.entries, counts.zeros, counts.distinct) == (16 * 36, 432, 9)
     blocks = matrix.reshape(4, 4, 6, 6).permute(0, 2, 1, 3)
     for row in range(4):
         for column in range(6):
