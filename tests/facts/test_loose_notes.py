@@ -11,7 +11,7 @@ from everywindow.layers import AdaptiveWindowPool, SpatialPyramidPool
 
 
 def test_it_is_the_fully_connected_layer_that_does_not_share() -> None:
-    """A convolution shares its weights; as an FC layer its matrix repeats them, and another FC layer repeats nothing."""
+    """A convolution shares its weights; its matrix repeats them. An FC layer of its own repeats nothing."""
     counts = ew.matrix_counts(nn.Conv2d(1, 1, 3, bias=False), 6)
     assert (counts.nonzeros, counts.distinct) == (144, 9)
     assert nn.Linear(36, 16).weight.unique().numel() == 36 * 16
