@@ -1,4 +1,4 @@
-"""C5c: pooling is an infinitely strong prior: where a task needs exact places, max pooling raises the training error."""
+"""C5c: pooling is an infinitely strong prior: where exact places matter, max pooling raises the training error."""
 
 from __future__ import annotations
 
