@@ -17,7 +17,7 @@ POOLS = {
     "mean": (nn.AvgPool1d(3, 2), lambda x: ref.mean_pool(x, 3, 2)),
     "lp": (LpPool(3, 3, 2), lambda x: ref.lp_pool(x, 3, 3, 2)),
     "lp mean": (LpPool(3, 3, 2, mean=True), lambda x: ref.lp_pool(x, 3, 3, 2, mean=True)),
-    "weighted": (WEIGHTED, lambda x: ref.weighted_pool(x, WEIGHTED.kernel(1), 2)),
+    "weighted": (WEIGHTED, lambda x: ref.weighted_pool(x, ref.distance_weights((3,)), 2)),
 }
 
 
@@ -38,8 +38,9 @@ def test_six_inputs_width_three_stride_two_give_two(name: str) -> None:
 
 
 def test_the_weights_fall_with_the_distance_and_add_up_to_one() -> None:
-    for weights in ("gaussian", "linear"):
-        kernel = DistanceWeightedPool(5, 2, weights=weights).kernel(2)
+    for weights, sigma in (("gaussian", 1.3), ("linear", None)):
+        kernel = DistanceWeightedPool(5, 2, weights=weights, sigma=sigma).kernel(2)
+        np.testing.assert_allclose(kernel, ref.distance_weights((5, 5), sigma), rtol=1e-12)
         assert float(kernel.sum()) == pytest.approx(1)
         middle = kernel[2]
         assert middle[2] > middle[1] > middle[0] > 0
