@@ -354,7 +354,8 @@ def _family(b: _Builder) -> None:
     """A layer of ``everywindow.layers``."""
     kernel, stride = b.each_axis(1, 3), b.each_axis(1, 2)
     padding = tuple(b.draw(st.integers(0, k // 2)) for k in kernel) if b.padded else 0
-    kind = b.draw(st.sampled_from(["lp", "distance", "adaptive", "groups", "rotated"]))
+    kinds = ["distance", "adaptive", "groups", "rotated"]
+    kind = b.draw(st.sampled_from(kinds if b.monotone else ["lp", *kinds]))  # |x| falls where x is negative
     if kind == "lp":
         b.add(LpPool(b.draw(st.sampled_from([1, 2, 3.5, math.inf])), kernel, stride, padding, mean=b.flag()), stride)
     elif kind == "distance":
@@ -459,6 +460,8 @@ def _space_to_depth(b: _Builder) -> None:
 
 def _unfolded(b: _Builder) -> None:
     sizes, steps = b.each_axis(1, 3), b.each_axis(1, 2)
+    if b.axes > 1:  # a patch of a whole axis, flattened with others, is a reduction that does not convert
+        sizes = tuple(1 if k == n else k for k, n in zip(sizes, b.size, strict=True))
     b.add(Unfolded(sizes, steps, b.draw(st.sampled_from(["mean", "maximum", "linear"]))), steps)
 
 
@@ -564,7 +567,7 @@ def _view_head(b: _Builder) -> None:
 def _global_head(b: _Builder) -> None:
     dims = tuple(range(2, b.axes + 2))
     negative = tuple(range(-1, -b.axes - 1, -1))
-    levels = [1, 2] if min(b.size) >= 2 else [1]
+    levels = [1, 2] if all(n % 2 == 0 for n in b.size) else [1]  # unequal bins of maxima do not always convert
     pool: list[nn.Module] = [
         SpatialPyramidPool(levels, "max" if b.flag() else "mean"),
         nn.Sequential(b.kind("AdaptiveAvgPool")(1), nn.Flatten()),

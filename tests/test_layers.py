@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -273,3 +275,20 @@ def test_export(name: str) -> None:
 def test_what_is_refused(wrong: Callable[[], object], told: str) -> None:
     with pytest.raises(InputError, match=told):
         wrong()
+
+
+@pytest.mark.parametrize("name", ["lp, mean", "rotated, padded"])
+def test_onnx(name: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    layer = LAYERS[name]().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of torch's exporter
+        batch = ({0: torch.export.Dim.DYNAMIC},)
+        program = torch.onnx.export(layer, (torch.randn(2, 4, 9, 8),), dynamo=True, dynamic_shapes=batch, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "layer.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "layer.onnx")
+    x = torch.randn(5, 4, 9, 8)
+    found = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
+    np.testing.assert_allclose(found, layer(x).detach().numpy(), atol=1e-5)

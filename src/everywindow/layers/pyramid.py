@@ -18,6 +18,8 @@ class SpatialPyramidPool(nn.Module):
     with one, two or three axes and gives ``[N, C * Σ bins]``: level after level, each flattened channels first. The
     bins are those of torch's adaptive pooling: they cover the input, and may share a position where it does not divide.
 
+    torch exports the bins of maxima to ONNX only where they divide the input; those of means always.
+
     Args:
         levels: bins per axis, for each level an int or one per axis.
         reduce: ``"max"``, as in the paper, or ``"mean"``.

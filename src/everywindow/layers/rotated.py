@@ -127,7 +127,8 @@ class ChannelGroupMax(nn.Module):
         channels = x.shape[1]
         if channels % self.groups:
             raise InputError("ChannelGroupMax", f"{channels} channels in {self.groups} groups", "give a divisor")
-        return x.unflatten(1, (self.groups, channels // self.groups)).amax(2)
+        most: Tensor = x.unflatten(1, (self.groups, channels // self.groups)).amax(2)
+        return most
 
     def extra_repr(self) -> str:
         """The settings."""
