@@ -26,9 +26,9 @@ NAMES = {
         "ScoreMap",
         "Streamed",
     ),
+    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
     *("compare", "convolutionalize", "cost", "evaluate", "explain", "export", "load", "probe", "pyramid", "scan"),
     "stream",
-    *("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),
     *("EverywindowError", "CaptureError", "ConversionError", "DependencyError", "IndependenceError"),
     *("InputError", "ModelError", "StoppedError", "TrustError"),
 }
@@ -82,7 +82,7 @@ ATTRIBUTES = {
 
 
 def test_names() -> None:
-    assert set(ew.__all__) == NAMES | ROOMS
+    assert set(ew.__all__) == NAMES
     assert set(dir(ew)) >= NAMES | ROOMS
 
 
@@ -110,7 +110,14 @@ def test_rooms_have_docstrings_on_all_they_offer(name: str) -> None:
     assert inspect.ismodule(room)
     assert inspect.getdoc(room)
     assert all(inspect.getdoc(getattr(room, offered)) for offered in room.__all__)
-    (*("conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"),)
+
+
+def test_layers() -> None:
+    whole = {name for name in NAMES if name in dir(ew.layers) and name in ew.layers.__all__}
+    assert set(ew.layers.__all__) == {*LAYERS, *whole}
+    assert whole == {"MatrixCounts", "conv_to_linear", "linear_to_conv", "matrix_counts", "toeplitz_figure"}
+    for name, taken in LAYERS.items():
+        assert list(inspect.signature(getattr(ew.layers, name)).parameters) == taken.split()
 
 
 def test_no_room_has_the_name_of_a_function() -> None:

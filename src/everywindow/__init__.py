@@ -25,7 +25,6 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
-    from everywindow import layers, reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -87,17 +86,18 @@ __all__ = [
     "evaluate",
     "explain",
     "export",
-    "layers",
     "linear_to_conv",
     "load",
     "matrix_counts",
     "probe",
     "pyramid",
-    "reference",
     "scan",
     "stream",
     "toeplitz_figure",
 ]
+
+ROOMS = ("layers", "reference")
+"""Public as modules."""
 
 _HOMES = {
     "DenseInferer": "everywindow.inferer",
@@ -114,10 +114,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES.get(name, "everywindow.api")), name)
         globals()[name] = value
         return value
-    if name in ("layers", "reference"):
+    if name in ROOMS:
         return import_module(f"everywindow.{name}")
     raise AttributeError(f"module 'everywindow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *ROOMS})
