@@ -2,6 +2,7 @@
 # make example  a classifier of crops learns from whole images, and what that gains
 # make test     the whole test suite
 # make check    format, lint, types, layers
+# make docs     the site of docs/ with the guide, into site/: it runs the guide's code, and fetches nothing
 # make bench    time the engines against a plain sliding window, into docs/benchmarks.md
 # make streaming  from files larger than memory, against pixels in memory and patches, into docs/benchmarks.md
 # make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
@@ -29,7 +30,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 pinned = $(shell grep '^$(1)==' constraints.txt)
 
-.PHONY: demo example test check format bench streaming predictions zoo counts laws kills memory pictures clean
+.PHONY: demo example test check format docs bench streaming predictions zoo counts laws kills memory pictures clean
 
 .DELETE_ON_ERROR:
 
@@ -51,6 +52,9 @@ check: $(VENV)/check.stamp
 format: $(VENV)/check.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/test.stamp
+	$(BIN)/python -m docs.making site
 
 bench: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.bench --out docs/benchmarks.md
@@ -81,7 +85,7 @@ pictures: $(VENV)/test.stamp
 	$(BIN)/python docs/images/draw_maps.py $(DATA)
 
 clean:
-	rm -rf $(VENV) demo-output example-output dist
+	rm -rf $(VENV) demo-output example-output site dist
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

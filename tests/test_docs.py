@@ -1,6 +1,7 @@
 """Every ``python`` and ``sh`` example in README.md and docs/ runs as it stands there.
 
 The examples of one page run from top to bottom in one empty folder, the Python ones in one namespace.
+The guide's run when the site is built (``test_guide``).
 Examples that build on the demo find what ``make demo`` leaves. Those on real files run in ``test_audience_pages``.
 """
 
@@ -20,7 +21,10 @@ ELSEWHERE = ("slides.md", "satellite.md", "signals.md", "volumes.md")
 PAGES = [
     page
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if page.name not in ELSEWHERE and EXAMPLE.search(page.read_text(encoding="utf-8"))
+    if page.name not in ELSEWHERE
+    and page.parent.name != "guide"
+    and "zh" not in page.parts
+    and EXAMPLE.search(page.read_text(encoding="utf-8"))
 ]
 DEMO = "demo-output"
 
