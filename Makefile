@@ -7,7 +7,7 @@
 # make streaming  from files larger than memory, against pixels in memory and patches, into docs/benchmarks.md
 # make predictions  speed-ups as predicted and as measured, into docs/benchmarks.md
 # make zoo      known networks against their crops, into docs/zoo.md and the list in README.md
-# make counts   mult-adds of torchvision's networks against torch's own counter
+# make counts   mult-adds of known networks against torch's own counter, into docs/cost.md (an hour)
 # make laws     thousands of random networks against their crops, into docs/zoo.md (half an hour and more)
 # make kills    500 kills of scans in tiles that are resumed, into docs/reliability.md (ten minutes)
 # make memory   peak memory over an image of 4.8 GB, made in HOME_OF_IMAGE, into docs/reliability.md (half an hour)
@@ -16,7 +16,7 @@
 #
 # Each target builds what it needs in .venv and installs nothing twice. PYTHON chooses the interpreter,
 # WORKERS the number of processes that run the tests and the zoo, EXAMPLES and SEED how many laws are tried, and which (SEED: which kills, too);
-# ZOO=--all-timm takes all of timm's networks.
+# ZOO=--all-timm takes all of timm's networks (zoo, counts).
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -67,7 +67,7 @@ zoo: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.zoo --workers $(WORKERS) --threads 1 --out docs/zoo.md --readme README.md $(ZOO)
 
 counts: $(VENV)/test.stamp
-	PYTHONPATH=tests $(BIN)/python -m benchmarks.counts
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.counts --out docs/cost.md $(ZOO)
 
 predictions: $(VENV)/test.stamp
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.predictions --out docs/benchmarks.md

@@ -13,8 +13,7 @@ import gc
 import json
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,16 +25,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.section import COUNTS, with_section
 from benchmarks.zoo.families import smallest_of_each
 from benchmarks.zoo.networks import CHANNELS, LIBRARIES, build, names, smallest_window, version
+from benchmarks.zoo.results import Results
+from benchmarks.zoo.row import Row as ZooRow
 from everywindow.costing import crops_macs
 from everywindow.errors import EverywindowError
 from everywindow.geometry import WindowGrid
 from everywindow.graph import captured
+from everywindow.report import counted as counted_as
 
 WINDOWS = {"inception_v3": 299}
 """Windows of torchvision's networks that take no 224 pixels."""
 
-REASONS: dict[str, str] = {}
+REASONS: dict[str, str] = {
+    "convit_tiny": "the projections of relative positions (`pos_proj`) are computed from weights alone, but repeated "
+    "for each window of a batch: torch counts them as the window's",
+}
 """By name, why the work of a window is counted otherwise."""
+
+Zoo = Mapping[tuple[str, str], ZooRow]
 
 
 @dataclass(frozen=True)
@@ -77,22 +84,33 @@ class Row:
         return f"{self.library}:{self.name:40} {self.window:>4} {numbers}  {verdict}".rstrip()
 
 
-def row_of(library: str, name: str) -> Row:
-    """Count with both."""
-    module = build(library, name).requires_grad_(False)  # torch's counter hooks into gradients
-    window = WINDOWS.get(name, 224) if library == "torchvision" else smallest_window(module)
-    row = Row(library, name, window)
+def row_of(library: str, name: str, zoo: Zoo | None = None) -> Row:
+    """Count with both; ``zoo``: our counts as they stand there, for networks that are not captured anew."""
+    row = Row(library, name, 0)
     try:
-        row = replace(row, ours=ours(module, window))
-        try:
-            counts = torchs(module.to("meta"), window)
-        except (NotImplementedError, RuntimeError):  # computes with values
-            counts = torchs(build(library, name).requires_grad_(False), window)
+        if zoo is None:
+            module = _built(library, name)
+            row = replace(row, window=_window(library, name, module))
+            row = replace(row, ours=ours(module, row.window))
+        else:
+            there = zoo[library, name]
+            row = replace(row, window=there.window, ours=there.macs_window)
+            if there.refused or not there.macs_window:
+                return replace(row, refused=there.reason)
+        row = replace(row, torchs=(counts := torchs(library, name, row.window))[0], of_weights=counts[1])
     except EverywindowError as error:
         return replace(row, refused=str(error))
     except Exception as error:  # whatever the network's code raises: the others are still counted
         return replace(row, failed=f"{type(error).__name__}: {error}")
-    return replace(row, torchs=counts[0], of_weights=counts[1])
+    return row
+
+
+def _built(library: str, name: str) -> nn.Module:
+    return build(library, name).requires_grad_(False)  # torch's counter hooks into gradients
+
+
+def _window(library: str, name: str, module: nn.Module) -> int:
+    return WINDOWS.get(name, 224) if library == "torchvision" else smallest_window(module)
 
 
 def ours(module: nn.Module, window: int) -> int:
@@ -105,9 +123,15 @@ def ours(module: nn.Module, window: int) -> int:
     return crops_macs(network, WindowGrid((window, window), (window, window), (window, window)))
 
 
-def torchs(module: nn.Module, window: int) -> tuple[int, int]:
+def torchs(library: str, name: str, window: int) -> tuple[int, int]:
     """Mult-adds of a window, and those of what is computed from weights alone, as torch counts them."""
-    one, two = (_counted(module, window, batch) for batch in (1, 2))
+    try:
+        with torch.device("meta"):
+            module = _built(library, name)
+        one, two = (_counted(module, window, batch) for batch in (1, 2))
+    except (NotImplementedError, RuntimeError):  # computes with values
+        module = _built(library, name)
+        one, two = (_counted(module, window, batch) for batch in (1, 2))
     return two - one, 2 * one - two
 
 
@@ -124,21 +148,19 @@ def section(rows: Sequence[Row]) -> str:
     lines = ["## Against torch's counter, network by network", ""]
     for library in LIBRARIES:
         some = [row for row in rows if row.library == library]
-        lines += _summary(library, some) if some else []
+        lines += [_summary(library, some)] if some else []
     lines += [*_of_weights(rows), *_differing(rows)]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _summary(library: str, rows: Sequence[Row]) -> list[str]:
+def _summary(library: str, rows: Sequence[Row]) -> str:
     tried = [row for row in rows if not (row.refused or row.failed)]
-    windows = Counter(row.window for row in rows).most_common(1)[0][0]
-    whole = sum(row.equal and not row.of_weights for row in tried)
-    return [
-        f"- **{library} {version(library)}**, {len(rows)} networks, windows of mostly {windows} pixels: the mult-adds of "
-        f"a window equal torch's for {sum(row.equal for row in tried)} of {len(tried)}"
-        f"{'' if len(tried) == len(rows) else f' that run ({len(rows) - len(tried)} are refused)'}; "
-        f"for {whole} of them torch counts nothing else."
-    ]
+    refused = f", and {counted_as(len(rows) - len(tried), 'network')} without a count" if len(tried) < len(rows) else ""
+    sizes = [row.window for row in rows]
+    return (
+        f"- **{library} {version(library)}**, {counted_as(len(rows), 'network')}, windows of {min(sizes)} to "
+        f"{max(sizes)} pixels: equal for {sum(row.equal for row in tried)} of {len(tried)}{refused}."
+    )
 
 
 def _of_weights(rows: Sequence[Row]) -> list[str]:
@@ -147,9 +169,7 @@ def _of_weights(rows: Sequence[Row]) -> list[str]:
     if not found:
         return []
     each = (f"`{row.name}` {100 * row.of_weights / max(1, row.torchs + row.of_weights):.2g} %" for row in found)
-    text = (
-        "What is computed from weights alone, such as position biases and the convolutions of a mixture, does not grow"
-    )
+    text = "What is computed from weights alone, such as position biases, does not grow"
     return ["", f"{text} with the windows. Torch's counter adds it, with so much of its count: {', '.join(each)}."]
 
 
@@ -178,13 +198,13 @@ def wanted(given: Sequence[str], all_timm: bool) -> list[tuple[str, str]]:
     return [*(("timm", name) for name in timm), *(("torchvision", name) for name in names("torchvision"))]
 
 
-def counted(one: tuple[str, str], kept: dict[tuple[str, str], Row], file: Path | None) -> Row:
+def counted(one: tuple[str, str], kept: dict[tuple[str, str], Row], file: Path | None, zoo: Zoo | None) -> Row:
     """A row as it was kept, or a new one, kept at once."""
     if one in kept:
         return kept[one]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        row = row_of(*one)
+        row = row_of(*one, zoo)
     gc.collect()
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -206,11 +226,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", help="torchvision:NAME or timm:NAME, and no others")
     parser.add_argument("--all-timm", action="store_true", help="all of timm's networks, not the smallest of a family")
     parser.add_argument("--kept", type=Path, help="a file that keeps the rows, for a run that may be stopped")
+    parser.add_argument("--zoo", type=Path, help="rows of `make zoo` to take our counts from: no network is captured")
     parser.add_argument("--out", type=Path, help="the page whose section is written")
     options = parser.parse_args(arguments)
     kept, rows = read(options.kept), []
+    zoo = None if options.zoo is None else {(row.library, row.name): row for row in Results.read(options.zoo).rows}
     for one in wanted(options.names, options.all_timm):
-        rows.append(counted(one, kept, options.kept))
+        rows.append(counted(one, kept, options.kept, zoo))
         print(rows[-1], flush=True)
     print(f"{sum(row.equal for row in rows)} of {len(rows)} equal")
     if options.out is not None:

@@ -6,6 +6,7 @@ alone take some. Whether a layer fits is found by running it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from everywindow.layers import (
+    AdaptiveWindowPool,
+    ChannelGroupMax,
+    DistanceWeightedPool,
+    LpPool,
+    RotatedFilterConv,
+    SpatialPyramidPool,
+)
 from trial_weights import positive_twin, with_trial_weights
 from wide_layers import FUNCTIONS, PADDING, Attention, Border, Embedding, SqueezeExcite, Then, View
 
@@ -341,6 +350,30 @@ def _pad(b: _Builder) -> None:
     b.add(Pad(sides, value, b.draw(st.sampled_from(["constant", *COPYING]))))
 
 
+def _family(b: _Builder) -> None:
+    """A layer of ``everywindow.layers``."""
+    kernel, stride = b.each_axis(1, 3), b.each_axis(1, 2)
+    padding = tuple(b.draw(st.integers(0, k // 2)) for k in kernel) if b.padded else 0
+    kinds = ["distance", "adaptive", "groups", "rotated"]
+    kind = b.draw(st.sampled_from(kinds if b.monotone else ["lp", *kinds]))  # |x| falls where x is negative
+    if kind == "lp":
+        b.add(LpPool(b.draw(st.sampled_from([1, 2, 3.5, math.inf])), kernel, stride, padding, mean=b.flag()), stride)
+    elif kind == "distance":
+        b.add(DistanceWeightedPool(kernel, stride, padding, b.draw(st.sampled_from(["gaussian", "linear"]))), stride)
+    elif kind == "groups":
+        b.add(ChannelGroupMax(b.draw(st.sampled_from([g for g in range(1, b.channels + 1) if b.channels % g == 0]))))
+    elif kind == "adaptive":
+        # The pool's stride counts as the network's, for its boxes are those of the window's size.
+        out = tuple(b.draw(st.integers(1, n)) for n in b.size)
+        steps = [1 if o == 1 else n // o for n, o in zip(b.size, out, strict=True)]
+        b.add(AdaptiveWindowPool(out, b.draw(st.sampled_from(["max", "mean"]))), steps)
+    elif b.axes == 2:
+        pad, turned = b.draw(st.integers(0, 1)) if b.padded else 0, b.draw(st.sampled_from([2, 4, 8]))
+        filters, one = b.draw(st.integers(1, 2)), b.draw(st.integers(1, 2))
+        conv = RotatedFilterConv(b.channels, filters, b.draw(st.integers(1, 3)), turned, one, pad)
+        b.add(nn.Sequential(conv, ChannelGroupMax(filters)), (one, one))
+
+
 def _blur(b: _Builder) -> None:
     mode = b.draw(st.sampled_from(COPYING)) if b.padded else None
     b.add(Blur(b.channels, b.axes, mode), [1 if n + 2 * b.padded == 3 else 2 for n in b.size])
@@ -427,6 +460,8 @@ def _space_to_depth(b: _Builder) -> None:
 
 def _unfolded(b: _Builder) -> None:
     sizes, steps = b.each_axis(1, 3), b.each_axis(1, 2)
+    if b.axes > 1:  # a patch of a whole axis, flattened with others, is a reduction that does not convert
+        sizes = tuple(1 if k == n else k for k, n in zip(sizes, b.size, strict=True))
     b.add(Unfolded(sizes, steps, b.draw(st.sampled_from(["mean", "maximum", "linear"]))), steps)
 
 
@@ -476,7 +511,7 @@ WIDE = [_function, _function, _whole_window, _embedding, _too_fine, _down_and_up
 
 def _body(b: _Builder, wide: bool = False) -> None:
     layers = [_conv, _conv, _max_pool, _average_pool, _pad, _blur, _residual, _concat, _shuffle, _channels_last]
-    layers += [_space_to_depth, _unfolded]
+    layers += [_space_to_depth, _unfolded, _family]
     if wide:
         layers = [*layers, *WIDE]
     for _ in range(b.draw(st.integers(2 if wide else 1, 4))):
@@ -532,7 +567,9 @@ def _view_head(b: _Builder) -> None:
 def _global_head(b: _Builder) -> None:
     dims = tuple(range(2, b.axes + 2))
     negative = tuple(range(-1, -b.axes - 1, -1))
-    pool = [
+    levels = [1, 2] if all(n % 2 == 0 for n in b.size) else [1]  # unequal bins of maxima do not always convert
+    pool: list[nn.Module] = [
+        SpatialPyramidPool(levels, "max" if b.flag() else "mean"),
         nn.Sequential(b.kind("AdaptiveAvgPool")(1), nn.Flatten()),
         nn.Sequential(b.kind("AdaptiveMaxPool")(1), nn.Flatten()),
         Reduce("mean", dims),

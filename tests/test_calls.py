@@ -199,17 +199,42 @@ RECURRENT = {
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_recurrent_layers_are_not_random(name: str) -> None:
-    """They are of no rule's, so windows run one at a time; the plan says so."""
+def test_recurrent_layers_take_each_window_as_a_sequence_of_its_own(name: str) -> None:
+    """What comes before them is shared, and windows run in batches."""
 
     def code(net: Net, x: Tensor) -> Tensor:
         return net.head(net.rows(net.conv(x).mean(3).transpose(1, 2))[0][:, -1])
 
     net = Net(code, conv=nn.Conv2d(2, 4, 3), rows=RECURRENT[name](), head=nn.Linear(4, 3))
-    assert require_crops_scores(net, 2, strides=(3,)) == {"exact", "crops"}
-    plan = ew.scan(net, torch.zeros(2, 12, 12, dtype=torch.float64), window=(9, 8), stride=1).plan
-    assert "nothing is known about aten." in plan.reason
-    assert "rows" in plan.reason
+    assert "shared" in require_crops_scores(net, 2)
+
+
+def test_recurrent_layers_over_the_batch_run_window_by_window() -> None:
+    """Without ``batch_first`` the first dimension is the time: here that is the batch."""
+
+    def code(net: Net, x: Tensor) -> Tensor:
+        return net.head(net.rows(net.conv(x).mean(3).transpose(1, 2))[0][:, -1])
+
+    net = Net(code, conv=nn.Conv2d(2, 4, 3), rows=nn.LSTM(4, 4), head=nn.Linear(4, 3))
+    plan = ew.scan(net.double().eval(), torch.zeros(2, 12, 12, dtype=torch.float64), window=(9, 8), stride=1).plan
+    assert plan.engine == "crops"
+    assert plan.reason.startswith("windows one by one: ")
+
+
+PRODUCTS = {
+    "tensordot": lambda net, x: torch.tensordot(net.conv(x), net.kernels, dims=([1, 2, 3], [1, 2, 3])),
+    "inner": lambda net, x: torch.inner(net.conv(x).flatten(1), net.kernels.flatten(1)),
+    "mv": lambda net, x: torch.stack([net.conv(x).flatten(1).mv(each) for each in net.kernels.flatten(1)], 1),
+    "bilinear": lambda net, x: net.pair(net.conv(x).amax((2, 3)), net.conv(x).mean((2, 3))),
+    "cdist": lambda net, x: torch.cdist(net.conv(x).flatten(1), net.kernels.flatten(1)),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_with_weights_keep_windows_apart(name: str) -> None:
+    conv, pair = nn.Conv2d(2, 4, 3), nn.Bilinear(4, 4, 3)
+    net = Net(PRODUCTS[name], conv=conv, pair=pair, kernels=nn.Parameter(torch.randn(3, 4, 7, 6)))
+    assert "shared" in require_crops_scores(net, 2)
 
 
 def test_leaky_units_at_rest_and_what_flips_nothing_are_no_obstacle() -> None:

@@ -201,6 +201,7 @@ def test_more_samples_than_windows_are_all_of_them(net: nn.Module, image: Tensor
     assert found.sample is None
     assert found.compared == found.windows
     assert not found.runs[0].extrapolated
+    assert f"\nexact: {found.runs[1].plan.reason}" in str(found)
 
 
 @pytest.mark.parametrize("axes", [1, 3])

@@ -103,6 +103,36 @@ def counted(run: Callable[[], Any]) -> int:
     return flops // 2
 
 
+class Steps(nn.Module):
+    """The rows of a window one after the other through a recurrent layer, then a fully connected one."""
+
+    def __init__(self, layer: nn.Module, width: int) -> None:
+        super().__init__()
+        self.layer, self.last = layer, nn.Linear(width, 3)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.last(self.layer(image.flatten(1, 2))[0][:, -1])
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("layer", "width"),
+    [
+        (lambda: nn.LSTM(6, 5, num_layers=2, bidirectional=True, batch_first=True), 10),
+        (lambda: nn.LSTM(6, 5, proj_size=2, batch_first=True), 2),
+        (lambda: nn.GRU(6, 5, bias=False, batch_first=True), 5),
+        (lambda: nn.RNN(6, 5, batch_first=True), 5),
+    ],
+    ids=["lstm", "projected", "gru", "rnn"],
+)
+def test_recurrent_layers_are_counted_step_by_step(layer: Callable[[], nn.Module], width: int) -> None:
+    net = Steps(layer(), width).eval()
+    cost = ew.cost(ew.Classifier(net, window=6, channels=2), 6, predict=False, advise=False)
+    with torch.no_grad(), torch.device("meta"):
+        meta = Steps(layer(), width).eval()
+        assert cost.macs["crops"] == counted(lambda: meta(torch.zeros(1, 2, 6, 6)))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_mode_takes_the_mult_adds_that_are_counted_while_it_runs(name: str) -> None:
     make, window, stride = NETWORKS[name]

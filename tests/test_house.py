@@ -15,6 +15,15 @@ import everywindow
 PACKAGE = Path(everywindow.__file__).parent
 HEAVY = ("torch", "numpy", "matplotlib", "PIL", "zarr", "torchvision", "skimage")
 HELP_SECONDS = 0.3
+FACTS = [
+    *(f"A{row}" for row in range(1, 13)),
+    *(f"B{row}" for row in range(1, 4)),
+    *(f"C{row}" for row in range(1, 11)),
+    *("C5b", "C5c"),
+    *(f"D{row}" for row in range(1, 5)),
+    "loose",
+]
+"""The rows of the list of facts, and its notes on what is loose."""
 
 
 @pytest.mark.parametrize("module", ["everywindow", "everywindow.cli"])
@@ -56,3 +65,8 @@ def _imported(file: Path) -> list[str]:
 
 def _room(module: str) -> str:
     return module.split(".")[1]
+
+
+def test_every_fact_has_a_file_of_its_own() -> None:
+    files = sorted(path.name for path in (Path(__file__).parent / "facts").glob("test_*.py"))
+    assert sorted(name.split("_")[1] for name in files) == sorted(FACTS)

@@ -25,7 +25,6 @@ from everywindow.errors import (
 )
 
 if TYPE_CHECKING:
-    from everywindow import reference
     from everywindow.api import (
         Classifier,
         Comparison,
@@ -92,11 +91,13 @@ __all__ = [
     "matrix_counts",
     "probe",
     "pyramid",
-    "reference",
     "scan",
     "stream",
     "toeplitz_figure",
 ]
+
+ROOMS = ("layers", "reference")
+"""Public as modules."""
 
 _HOMES = {
     "DenseInferer": "everywindow.inferer",
@@ -109,16 +110,14 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """The functions that need torch, and whole rooms, are imported when they are first asked for."""
-    if name == "reference":
-        return import_module("everywindow.reference")
     if name in __all__:
         value = getattr(import_module(_HOMES.get(name, "everywindow.api")), name)
         globals()[name] = value
         return value
-    if name == "layers":
-        return import_module("everywindow.layers")
+    if name in ROOMS:
+        return import_module(f"everywindow.{name}")
     raise AttributeError(f"module 'everywindow' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "layers"})
+    return sorted({*globals(), *__all__, *ROOMS})

@@ -25,11 +25,14 @@ from everywindow.convert import FullyConvolutional, fully_convolutional
 from everywindow.engines import (
     advice,
     default_stride,
+    for_output,
     memory_limit,
     mode_costs,
+    network_of,
     prepare,
     priced_layers,
     priced_windows,
+    refused,
     structure,
     usual_size,
 )
@@ -474,6 +477,7 @@ def cost(
     memory: int | str | None = None,
     predict: bool | None = None,
     advise: bool = True,
+    output: Output = None,
 ) -> Cost:
     """What each layer and each mode costs, before anything runs.
 
@@ -483,6 +487,8 @@ def cost(
         predict: whether to predict seconds. For this the device is measured once, which takes some seconds; by default
             seconds are predicted where that has been done.
         advise: whether to look for strides and windows that cost less, which takes about as long as the rest.
+        output: of several outputs the one that a scan is to take. ``crops`` runs the others too, for it calls the
+            network as it is; so the table has their layers.
 
     Raises:
         ConversionError: the network cannot be captured.
@@ -496,7 +502,7 @@ def cost(
     [('0', 104, 1600, (5, 5)), ('2', 130, 128, (8, 8))]
     """
     known = as_classifier(classifier, window)
-    prepared = prepare(known.module, known.window, known.channels, device, dtype)
+    prepared = for_output(prepare(known.module, known.window, known.channels, device, dtype), output)
     axes = len(known.window)
     steps = None if stride is None else per_axis("stride", _listed(stride), axes)
     size = per_axis("image_size", _listed(image_size), axes)
@@ -512,12 +518,17 @@ def cost(
         image_size=grid.image_size,
         window=grid.window,
         stride=grid.stride,
-        advice=advice(prepared, grid) if advise else (),
+        advice=advice(prepared, grid, output) if advise else (),
+        refusal=refused(network_of(prepared), grid),
     )
 
 
 def explain(
-    classifier: Model, image_size: Sizes | None = None, stride: Sizes | None = None, window: Sizes | None = None
+    classifier: Model,
+    image_size: Sizes | None = None,
+    stride: Sizes | None = None,
+    window: Sizes | None = None,
+    output: Output = None,
 ) -> Explanation:
     """The story of a network, as a page: its layers, what each turns into, what it sees, shares and costs.
 
@@ -525,6 +536,7 @@ def explain(
         classifier, window, stride: as in :func:`scan`.
         image_size: in pixels, of the image whose cost is told; by default 384, or twice the window where that is more
             (of volumes and recordings always twice the window).
+        output: as in :func:`cost`.
 
     Returns:
         An ``Explanation``: ``.save("report.html")`` writes one file that needs no other; a notebook shows it. A network
@@ -541,8 +553,8 @@ def explain(
     """
     known = as_classifier(classifier, window)
     size = usual_size(known.window) if image_size is None else image_size
-    price = cost(known, size, stride=stride)
-    prepared = prepare(known.module, known.window, known.channels)
+    price = cost(known, size, stride=stride, output=output)
+    prepared = for_output(prepare(known.module, known.window, known.channels), output)
     return Explanation(
         name=known.title,
         channels=known.channels,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from everywindow.cli.guard import keep_inputs
-from everywindow.cli.options import Console, Sizes, json_option, load_model, loading
+from everywindow.cli.options import Console, Sizes, json_option, load_model, loading, output_key
 from everywindow.errors import InputError
 
 PAGES = (".html", ".htm")
@@ -24,6 +24,7 @@ PAGES = (".html", ".htm")
     "window; of volumes and recordings twice the window]",
 )
 @click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
+@click.option("--output", metavar="NAME", help="Which output of a network with several.  [default: the first]")
 @click.option("--out", required=True, metavar="FILE", help="Where to write the page, such as report.html.")
 @json_option
 def explain(
@@ -33,6 +34,7 @@ def explain(
     trust: bool,
     image_size: Any,
     stride: Any,
+    output: str | None,
     out: str,
     console: Console,
 ) -> None:
@@ -42,7 +44,8 @@ def explain(
     keep_inputs([out], model, (weights,))
     if Path(out).suffix.lower() not in PAGES:
         raise InputError(out, f"{Path(out).suffix or 'a folder'} is not a kind of page", "end the name in .html")
-    told = api.explain(load_model(model, weights, window, trust), image_size, stride)
+    classifier = load_model(model, weights, window, trust)
+    told = api.explain(classifier, image_size, stride, output=output_key(output))
     told.save(out)
     console.say(repr(told))
     console.say(f"page: {out}")

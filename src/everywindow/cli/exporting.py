@@ -43,8 +43,15 @@ from everywindow.cli.options import Console, json_option
 def export(result: str, files: tuple[str, ...], console: Console, **options: Any) -> None:
     """Write RESULT (.zarr, .npz) for other programs: GeoTIFF, OME-TIFF, GeoJSON, CSV, PNG."""
     from everywindow import api
+    from everywindow.errors import InputError
 
-    written = [api.export(result, file, **options) for file in files]
+    try:
+        written = [api.export(result, file, **options) for file in files]
+    except InputError as error:
+        if error.what != "threshold":
+            raise
+        # Elsewhere on the command line the threshold is that of --boxes.
+        raise click.UsageError(f"--threshold: {error.why}; {error.remedy}.") from error
     for one in written:
         console.say(str(one))
     console.result({"written": [asdict(one) for one in written]})

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from everywindow.cli.guard import keep_inputs
-from everywindow.cli.options import Console, Names, Sizes, json_option, load_model, model_options
+from everywindow.cli.options import Console, Names, Sizes, json_option, load_model, model_options, output_key
 from everywindow.cli.words import as_options
 
 SORTS = ("order", "params", "macs", "receptive_field")
@@ -18,6 +18,7 @@ FAMILIES = ("conv", "fc", "pool", "other")
 @model_options
 @click.option("--image-size", type=Sizes(), required=True, help="Size of the image in pixels.")
 @click.option("--stride", type=Sizes(), help="Pixels between windows.  [default: the network's stride]")
+@click.option("--output", metavar="NAME", help="Which output of a network with several.  [default: the first]")
 @click.option("--memory", metavar="SIZE", help="Bound for what is held at a time, such as 2GiB.")
 @click.option(
     "--predict/--no-predict",
@@ -46,6 +47,7 @@ def cost(
     only: tuple[str, ...] | None,
     csv_file: str | None,
     predict: bool,
+    output: str | None,
     console: Console,
     **options: Any,
 ) -> None:
@@ -55,6 +57,7 @@ def cost(
     if csv_file is not None:
         keep_inputs([csv_file], model, (weights,), option="--csv")
     classifier = load_model(model, weights, window, trust)
+    options["output"] = output_key(output)
     table = api.cost(classifier, image_size, predict=None if predict else False, **options)
     if predict and not table.predicted:
         click.echo("everywindow: note: measuring how fast this device is, once, for some seconds", err=True)

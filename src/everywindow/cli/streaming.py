@@ -161,7 +161,8 @@ def _text(done: Streamed) -> str:
 def _short(done: Streamed) -> str:
     if done.unchanged:
         return f"{done.tiles}, all done before: nothing was changed"
-    parts = [f"{done.tiles} of {done.scored:,} of {done.windows:,} windows"]
+    some = "" if done.scored == done.windows else f" of {done.windows:,}"
+    parts = [f"{done.tiles:,}, with {done.scored:,}{some} windows scored"]
     if done.skipped:
         parts.append(f"{done.skipped} skipped as empty")
     if done.failed:

@@ -23,7 +23,7 @@ def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = N
         ("image", _image(m)),
         (
             "windows",
-            f"{m.windows:,} ({_times(m.counts)}) of {_times(m.window)} px at stride {_times(m.stride)}{_scored(m)}",
+            f"{_counted(m)} of {_times(m.window)} px at stride {_times(m.stride)}{_scored(m)}",
         ),
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
@@ -139,8 +139,22 @@ def _box(found: Detection) -> str:
     from everywindow.geometry import axis_names
 
     named = zip(axis_names(len(found.start)), found.start, found.stop, strict=True)
-    spans = [f"{name} {a:g} to {b:g}" for name, a, b in named]
+    spans = [f"{name} {_position(a)} to {_position(b)}" for name, a, b in named]
     return ", ".join(reversed(spans))
+
+
+def _position(pixels: float) -> str:
+    """A tenth of a pixel at most, and all digits before the point: recordings have positions of eight.
+
+    >>> _position(20_046_376.0), _position(931.679)
+    ('20046376', '931.7')
+    """
+    return f"{pixels:.1f}".removesuffix(".0")
+
+
+def _counted(m: ScoreMap) -> str:
+    """How many windows, and how many per axis where there are several."""
+    return f"{m.windows:,}" if len(m.counts) == 1 else f"{m.windows:,} ({_times(m.counts)})"
 
 
 def _table(lines: Sequence[tuple[str, str]]) -> str:

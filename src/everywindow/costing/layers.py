@@ -13,8 +13,8 @@ from everywindow.geometry import Value
 from everywindow.graph import Network
 from everywindow.ops import BATCH, Call, rule_for
 
-FULLY_CONNECTED = ("linear", "addmm", "mm")
-"""Operations that connect every input to every output."""
+FULLY_CONNECTED = ("linear", "addmm", "mm", "matmul", "einsum", "tensordot", "inner", "mv", "bilinear")
+"""Operations that connect every input to every output, where weights are one of their operands."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,9 @@ class LayerCost:
         padding: how far the first output sees beyond the window's start.
         reach: positions at the window's start and end that see padding, or depend on it in another way; None where
             each window has a value of its own.
-        how: how the mode ``exact`` computes it: ``"shared"``, ``"strips"`` or ``"per window"``; of layers that are
-            summed up ``"mixed"`` where they differ; empty before windows are known.
+        how: how the mode ``exact`` computes it: ``"shared"``, ``"strips"``, ``"per window"``, or ``"left out"``, where
+            only other outputs than the wanted one need it; of layers that are summed up ``"mixed"`` where they differ;
+            empty before windows are known.
         image_macs: mult-adds for all windows of the image, by mode.
     """
 
@@ -98,7 +99,7 @@ def _row(group: Sequence[Call], window: Sequence[int], own: Mapping[fx.Node, int
     return LayerCost(
         layer=last.layer,
         kind=kind,
-        family=_family(kind, bool(compared or added)),
+        family=_family(kind, bool(compared or added), weighted=len(main.inputs) < len(main.node.all_input_nodes)),
         shape=shape[1:] or (1,),
         params=sum(own[call.node] for call in group),
         macs=sum(map(window_macs, group)),
@@ -115,10 +116,10 @@ def _kind(call: Call) -> str:
     return call.target._schema.name.removeprefix("aten::") if hasattr(call.target, "_schema") else "item"
 
 
-def _family(kind: str, pools: bool) -> str:
+def _family(kind: str, pools: bool, weighted: bool) -> str:
     if "conv" in kind:
         return "conv"
-    if kind in FULLY_CONNECTED:
+    if kind in FULLY_CONNECTED and weighted:
         return "fc"
     return "pool" if pools or "pool" in kind else "other"
 

@@ -29,8 +29,8 @@ def window_macs(call: Call) -> int:
 
 
 def crops_macs(network: Network, grid: WindowGrid) -> int:
-    """Mult-adds of the original network on every window by itself."""
-    return grid.total * sum(window_macs(call) for call in calls(network))
+    """Mult-adds of the original network on every window by itself, with all its outputs."""
+    return grid.total * sum(window_macs(call) for call in calls(network.as_run))
 
 
 def fcn_macs(maps: Sequence[MapSize], grid: WindowGrid) -> int:
@@ -44,8 +44,8 @@ def fcn_peak_bytes(maps: Sequence[MapSize], grid: WindowGrid, itemsize: int) -> 
 
 
 def window_peak_bytes(network: Network) -> int:
-    """Most bytes of values that the original network holds at a time for one window."""
-    order = list(network.graph.nodes)
+    """Most bytes of values that the original network holds at a time for one window, with all its outputs."""
+    order = list(network.as_run.graph.nodes)
     last = {source: index for index, node in enumerate(order) for source in node.all_input_nodes}
     alive = peak = 0
     ends: dict[int, int] = {}

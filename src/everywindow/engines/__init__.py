@@ -7,11 +7,11 @@ from everywindow.engines.memory import free_bytes, memory_limit
 from everywindow.engines.pages import Kept, give_back
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
-from everywindow.engines.prepare import Prepared, default_stride, prepare
+from everywindow.engines.prepare import Prepared, default_stride, for_output, network_of, prepare
 from everywindow.engines.price import ModeCost, mode_costs, priced_layers, priced_windows, usual_size
 from everywindow.engines.scan import MODES, Run, check_mode, run
 from everywindow.engines.settings import Settings, settle
-from everywindow.engines.structure import Structure, structure
+from everywindow.engines.structure import Structure, refused, structure
 from everywindow.engines.tile import TileEngine
 
 __all__ = [
@@ -29,14 +29,17 @@ __all__ = [
     "check_mode",
     "default_stride",
     "first_batch",
+    "for_output",
     "free_bytes",
     "give_back",
     "memory_limit",
     "mode_costs",
+    "network_of",
     "predicted_seconds",
     "prepare",
     "priced_layers",
     "priced_windows",
+    "refused",
     "run",
     "settle",
     "structure",

@@ -10,7 +10,7 @@ from everywindow.costing import crops_macs, fcn_macs
 from everywindow.engines.prepare import Prepared, unproved
 from everywindow.errors import EverywindowError
 from everywindow.geometry import Value, WindowGrid, times
-from everywindow.graph import Network, captured_apart, records
+from everywindow.graph import Network, Output, captured_apart, only, records
 from everywindow.sharing import exact_macs
 
 LESS = 0.95
@@ -65,16 +65,21 @@ class Advice:
         return f"{self.mode}: without padding inside the network windows would share everything: about {each}"
 
 
-def advice(prepared: Prepared, grid: WindowGrid) -> tuple[Advice, ...]:
+def advice(prepared: Prepared, grid: WindowGrid, output: Output = None) -> tuple[Advice, ...]:
     """What would cost less than the wanted setting; see :class:`Advice`.
 
     Strides are named where a window costs less and all windows together cost no more. Nothing is run. Another window
     means another capture, which takes about as long as the first one.
+
+    Args:
+        prepared: the network, with the wanted output alone.
+        grid: the windows.
+        output: which of the module's outputs that is.
     """
     network = prepared.network
     if network is None or unproved(prepared) is not None or grid.total == 1:
         return ()
-    return (*_strides(network, grid), *_unpadded(network, grid), *_window(prepared, grid))
+    return (*_strides(network, grid), *_unpadded(network, grid), *_window(prepared, grid, output))
 
 
 def _strides(network: Network, grid: WindowGrid) -> Iterator[Advice]:
@@ -124,13 +129,13 @@ def _values(network: Network) -> Iterator[Value]:
             yield from value if isinstance(value, tuple) else (value,)
 
 
-def _window(prepared: Prepared, grid: WindowGrid) -> Iterator[Advice]:
+def _window(prepared: Prepared, grid: WindowGrid, output: Output) -> Iterator[Advice]:
     network = prepared.network
     assert network is not None
     window, size = (tuple(LARGER * length for length in lengths) for lengths in (grid.window, grid.image_size))
     other = WindowGrid(size, window, grid.stride)
     try:
-        larger = captured_apart(prepared.module, window, network.channels)
+        larger = only(captured_apart(prepared.module, window, network.channels), output)
         crops, macs = crops_macs(larger, other), exact_macs(larger, other)
     except (EverywindowError, RuntimeError):  # the network is for this window alone
         return

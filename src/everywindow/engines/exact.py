@@ -123,6 +123,10 @@ class Sharing:
         return self._refolded[program.refolds]
 
 
+WIDEST = 2**14
+"""Windows of a rectangle along an axis, at most: a wider one shares no more, and tables of its positions are long."""
+
+
 def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, build: Any) -> Batches:
     """Rectangles of windows, as few as fit into ``limit`` bytes by halving; ``build`` makes a size's program.
 
@@ -134,7 +138,7 @@ def plan_batches(network: Network, grid: WindowGrid, limit: int, itemsize: int, 
     def peak(counts: tuple[int, ...]) -> int:
         return projected_peak(build(counts), itemsize)
 
-    cut = rectangles(grid.counts, lambda counts: peak(counts) <= limit)
+    cut = rectangles(grid.counts, lambda counts: max(counts) <= WIDEST and peak(counts) <= limit)
     programs = {counts: build(counts) for counts in {_counts(rectangle) for rectangle in cut}}
     most = max(peak(counts) for counts in programs)
     require_fits(limit, most, f"a window of {times(grid.window)}")

@@ -70,7 +70,7 @@ def forecast(network: Network, grid: WindowGrid, device: torch.device, dtype: to
     key = (grid, device, dtype, torch.get_num_threads(), at_a_time, cut)
     if key not in kept:
         rates = rates_for(device, dtype, torch.get_num_threads(), len(grid.window))
-        one_by_one = list(calls(network))
+        one_by_one = list(calls(network.as_run))
         computing = grid.total * sum(_one(call, rates) for call in one_by_one)
         crops = computing + _handling(grid.total, at_a_time, len(one_by_one), rates)
         exact, share = (inf, None) if everything is None else _best(everything, rates)

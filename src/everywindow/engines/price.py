@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
 import torch
 
 from everywindow.convert import FullyConvolutional, conversion_of
-from everywindow.costing import LayerCost, crops_macs, fcn_macs, layer_costs, window_macs, window_peak_bytes
+from everywindow.costing import LayerCost, calls, crops_macs, fcn_macs, layer_costs, window_macs, window_peak_bytes
 from everywindow.engines.choose import Choice, choose
 from everywindow.engines.crops import windows_at_a_time
 from everywindow.engines.exact import plan_batches
@@ -23,7 +23,10 @@ from everywindow.engines.rates import rates_known
 from everywindow.errors import InputError
 from everywindow.geometry import WindowGrid, check_step, times
 from everywindow.graph import Network
-from everywindow.sharing import Program, exact_macs, program_for, program_macs, rest_calls, shared_work
+from everywindow.sharing import Program, exact_macs, program_for, program_macs, rest_calls, shared_work, stand_ins
+
+MOST_WINDOWS = 10**12
+"""Windows of an image, at most: the plan is a list of the parts that they are computed in."""
 
 USUAL_SIZE = 384
 """Pixels per axis of the picture whose cost is told where nobody says how large images are."""
@@ -72,13 +75,19 @@ def priced_windows(
     """The windows of an image that is only thought of; ``own`` is the stride where none was asked for.
 
     Raises:
-        InputError: the image is smaller than the window, or than the stride.
+        InputError: the image is smaller than the window, or than the stride, or has too many windows.
     """
     if any(size < least for size, least in zip(image_size, window, strict=True)):
         why = f"{times(image_size)} pixels are smaller than the window of {times(window)}"
         raise InputError("image_size", why, "give a larger one")
     check_step(stride, image_size)
-    return WindowGrid(image_size, window, stride or own)
+    grid = WindowGrid(image_size, window, stride or own)
+    if grid.total > MOST_WINDOWS:
+        why = f"{times(image_size)} pixels at stride {times(grid.stride)} are {grid.total:,} windows; "
+        raise InputError(
+            "image_size", f"{why}costs are told of up to {MOST_WINDOWS:,}", "give a part of it, or a larger stride"
+        )
+    return grid
 
 
 def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: bool | None = None) -> dict[str, ModeCost]:
@@ -107,17 +116,22 @@ def mode_costs(prepared: Prepared, grid: WindowGrid, *, limit: int, predict: boo
 
 
 def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]:
-    """The layers, with how windows share each and its mult-adds for the image in each mode."""
+    """The layers, with how windows share each and its mult-adds for the image in each mode.
+
+    Where one of several outputs is wanted, ``crops`` runs the layers of the others too: it calls the network as it is.
+    """
     network = network_of(prepared)
-    rows = layer_costs(network)
+    rows = layer_costs(network.as_run)
     fcn = conversion_of(network, grid.stride)
     one_pass: Counter[str] = Counter()
     for size in fcn.maps if fcn is not None else ():
         one_pass[size.layer] += size.macs_for(grid)
     proved = unproved(prepared) is None
-    program = program_for(network, grid.counts, grid.stride) if proved else None
-    shared = _shared_macs(program) if program is not None else {}
-    hows = {plan.layer: plan.kind for plan in layer_plans(program)} if program is not None else {}
+    parts = stand_ins(network, grid) if proved else ()
+    programs = [(weight, program_for(network, counts, grid.stride)) for weight, counts in parts]
+    shared = _shared_macs(programs)
+    hows = {plan.layer: plan.kind for _, program in programs[-1:] for plan in layer_plans(program)}
+    needed = {call.layer for call in calls(network)}
 
     def priced(row: LayerCost) -> LayerCost:
         crops = row.macs * grid.total
@@ -125,7 +139,8 @@ def priced_layers(prepared: Prepared, grid: WindowGrid) -> tuple[LayerCost, ...]
         if fcn is not None:
             macs["fcn"] = one_pass[row.layer]
         macs["exact"] = shared.get(row.layer, 0) if proved else crops
-        return replace(row, how=hows.get(row.layer, "per window"), image_macs=macs)
+        how = hows.get(row.layer, "per window") if row.layer in needed else "left out"
+        return replace(row, how=how, image_macs=macs)
 
     return tuple(map(priced, rows))
 
@@ -201,12 +216,13 @@ def _exact(
     return replace(whole, planned_macs=planned, seconds=seconds, peak_bytes=batches.peak)
 
 
-def _shared_macs(program: Program) -> Counter[str]:
-    """Mult-adds of a program by layer."""
+def _shared_macs(programs: Sequence[tuple[int, Program]]) -> Counter[str]:
+    """Mult-adds of programs by layer, each so many times."""
     found: Counter[str] = Counter()
-    for step in program.steps:
-        found[step.call.layer] += sum(work.macs for work in shared_work(step, program))
-    windows = prod(program.windows)
-    for call in rest_calls(program):
-        found[call.layer] += windows * window_macs(call)
+    for weight, program in programs:
+        for step in program.steps:
+            found[step.call.layer] += weight * sum(work.macs for work in shared_work(step, program))
+        windows = weight * prod(program.windows)
+        for call in rest_calls(program):
+            found[call.layer] += windows * window_macs(call)
     return found

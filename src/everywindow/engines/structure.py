@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from everywindow.convert import FullyConvolutional, Turned, converted, turned
+from everywindow.convert import Turned, conversion_of, converted, turned
 from everywindow.engines.prepare import Prepared, network_of, unproved
 from everywindow.errors import ConversionError
 from everywindow.geometry import Reason, Verdict, WindowGrid
@@ -42,7 +42,8 @@ def structure(prepared: Prepared, grid: WindowGrid) -> Structure:
         ConversionError: the network cannot be captured.
     """
     network = network_of(prepared)
-    fcn, refusal = _conversion(network, grid)
+    refusal = refused(network, grid)
+    fcn = conversion_of(network, grid.stride)
     alone = unproved(prepared)
     program = program_for(network, grid.counts, grid.stride) if alone is None else None
     return Structure(
@@ -56,11 +57,13 @@ def structure(prepared: Prepared, grid: WindowGrid) -> Structure:
     )
 
 
-def _conversion(network: Network, grid: WindowGrid) -> tuple[FullyConvolutional | None, Reason | None]:
+def refused(network: Network, grid: WindowGrid) -> Reason | None:
+    """Why a network has no plain conversion; None where it has."""
     try:
-        return converted(network, grid.stride), None
+        converted(network, grid.stride)
     except ConversionError as error:
-        return None, Reason(error.what, error.why)
+        return Reason(error.what, error.why)
+    return None
 
 
 def _scores(network: Network) -> tuple[int, ...]:

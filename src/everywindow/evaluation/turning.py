@@ -1,4 +1,4 @@
-"""Boxes of photographs that are stored lying and shown upright: in which of the two they are, and turned to the latter."""
+"""Boxes of photographs that an EXIF orientation turns: of which pixels they are, and turned with them."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ class Network:
         channels: channels of the input.
         tied: other names of weights that stand in ``state`` under one.
         most: windows that a batch may have for the module's code to do what the graph does.
+        whole: the network with all its outputs, where this is one of several alone; see :meth:`as_run`.
         unsaved: names of constants in ``state`` that the module's own ``state_dict`` leaves out.
         kept: what follows from the graph alone and is not to be made twice, by whoever made it.
     """
@@ -46,6 +47,12 @@ class Network:
     most: int = sys.maxsize
     unsaved: frozenset[str] = frozenset()
     kept: dict[Any, Any] = field(default_factory=dict, repr=False)
+    whole: Network | None = field(default=None, repr=False)
+
+    @property
+    def as_run(self) -> Network:
+        """What runs where the module itself is called: all of its outputs, also where one alone is wanted."""
+        return self if self.whole is None else self.whole
 
     @property
     def image(self) -> fx.Node:

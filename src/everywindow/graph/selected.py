@@ -39,4 +39,4 @@ def _only(network: Network, leaf: fx.Node) -> Network:
             graph.erase_node(node)
     used = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
     state = {name: tensor for name, tensor in network.state.items() if name in used}
-    return Network(graph, state, network.window, network.channels, most=network.most)
+    return Network(graph, state, network.window, network.channels, most=network.most, whole=network)

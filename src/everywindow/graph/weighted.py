@@ -6,6 +6,7 @@ beforehand: so every position has one weight in all windows, and the sums run ov
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def _rewritten(network: Network) -> Network:
         if not node.users and node.op == "call_function":
             graph.erase_node(node)
     record_shapes(graph, network.state, network.window, network.channels)
-    return Network(graph, network.state, network.window, network.channels, network.tied, network.most, network.unsaved)
+    return replace(network, graph=graph, kept={})
 
 
 def _softmax_behind(product: fx.Node) -> fx.Node | None:

@@ -14,9 +14,9 @@ class AdaptiveWindowPool(nn.Module):
     Takes ``[N, C, *axes]`` with one, two or three axes and gives ``[N, C, *output_size]``. Along an axis of ``n``
     positions the window has ``ceil(n / out)`` and the stride ``floor(n / out)`` positions.
 
-    torch's adaptive pooling has bins of its own instead, from ``floor(i * n / out)`` to ``ceil((i + 1) * n / out)``, whose
-    sizes may differ. The two are the same where ``n % out`` is 0 or 1. Elsewhere the last ``n % out - 1`` positions are
-    in no window here, while torch's bins cover all.
+    torch's adaptive pooling has bins of its own instead, from ``floor(i * n / out)`` to ``ceil((i + 1) * n / out)``,
+    whose sizes may differ. The two are the same where ``n % out`` is 0 or 1. Elsewhere the last ``n % out - 1``
+    positions are in no window here, while torch's bins cover all.
 
     Args:
         output_size: positions of the output, an int or one per axis.

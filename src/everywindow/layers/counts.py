@@ -91,7 +91,7 @@ def _pairs(axis: Reads) -> tuple[np.ndarray, np.ndarray]:
 def _most(of: np.ndarray, axis: Reads) -> int:
     """Most partners of an output (or input) along an axis; two taps on one input are one."""
     order, starts = _pairs(axis)
-    return int(np.bincount(of[order[starts]]).max())
+    return int(np.bincount(of[order[starts]]).max(initial=0))
 
 
 def _values(weight: Tensor, made: Layout) -> tuple[Tensor, np.ndarray]:
@@ -116,6 +116,8 @@ def _tap_sets(axis: Reads) -> Counter[tuple[int, ...]]:
     order, starts = _pairs(axis)
     groups = np.split(axis.taps[order], starts[1:])
     single = np.array([group[0] for group in groups if len(group) == 1], dtype=np.int64)
-    sets = Counter({(tap,): int(count) for tap, count in enumerate(np.bincount(single)) if count})
+    sets: Counter[tuple[int, ...]] = Counter(
+        {(tap,): int(count) for tap, count in enumerate(np.bincount(single)) if count}
+    )
     sets.update(tuple(int(tap) for tap in group) for group in groups if len(group) > 1)
     return sets

@@ -73,7 +73,7 @@ def _norm(sizes: Tensor, dims: tuple[int, ...], p: float, count: int) -> Tensor:
     The scale cancels out, so it is a constant for the gradient. Where it is zero or infinite it is left out.
     """
     most = sizes.detach().amax(dims, keepdim=True)
-    scale = torch.where((most > 0) & (most < math.inf), most, torch.ones_like(most))
+    scale = most.masked_fill(torch.logical_or(most == 0, most == math.inf), 1.0)
     total = (sizes / scale).pow(p).sum(dims, keepdim=True) / count
     empty = total == 0
     norm = scale * total.masked_fill(empty, 1.0).pow(1 / p)

@@ -15,8 +15,10 @@ class SpatialPyramidPool(nn.Module):
     """Spatial pyramid pooling (He et al., 2014): a vector of one length from an input of any size.
 
     Each level cuts the input into so many bins per axis and takes the maximum or mean of each. Takes ``[N, C, *axes]``
-    with one, two or three axes and gives ``[N, C * Σ bins]``: level after level, each flattened channels first. The bins
-    are those of torch's adaptive pooling: they cover the input, and may share a position where it does not divide.
+    with one, two or three axes and gives ``[N, C * Σ bins]``: level after level, each flattened channels first. The
+    bins are those of torch's adaptive pooling: they cover the input, and may share a position where it does not divide.
+
+    torch exports the bins of maxima to ONNX only where they divide the input; those of means always.
 
     Args:
         levels: bins per axis, for each level an int or one per axis.

@@ -16,8 +16,8 @@ from everywindow.layers.boxes import Sizes, checked, sizes, spread
 class RotatedFilterConv(nn.Module):
     """A convolution of images whose filters are each applied in several rotations, with one set of weights.
 
-    Takes ``[N, in_channels, H, W]`` and gives ``[N, out_channels * rotations, H_out, W_out]``, the rotations of a filter
-    side by side: :class:`ChannelGroupMax` with ``out_channels`` groups takes the maximum over each filter's rotations.
+    Takes ``[N, in_channels, H, W]`` and gives ``[N, out_channels * rotations, H_out, W_out]``, the rotations of
+    a filter side by side: :class:`ChannelGroupMax` with ``out_channels`` groups takes the maximum over them.
     Where ``rotations`` divides by four, that map turns with the image: the map of an image turned by 90° is the map
     turned by 90° (with a stride, where it fits the size without a remainder). By other angles that holds roughly.
 
@@ -80,7 +80,7 @@ class RotatedFilterConv(nn.Module):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def filters(self) -> Tensor:
-        """All filters in all rotations, ``[out_channels * rotations, in_channels / groups, kernel_size, kernel_size]``."""
+        """All filters in all rotations, ``[out_channels * rotations, in_channels / groups, *kernel]``."""
         flat = self.weight.flatten(2).unsqueeze(1)
         turned = torch.matmul(flat, self._turns.to(self.weight.device, self.weight.dtype))
         return turned.reshape(-1, *self.weight.shape[1:])
@@ -127,7 +127,8 @@ class ChannelGroupMax(nn.Module):
         channels = x.shape[1]
         if channels % self.groups:
             raise InputError("ChannelGroupMax", f"{channels} channels in {self.groups} groups", "give a divisor")
-        return x.unflatten(1, (self.groups, channels // self.groups)).amax(2)
+        most: Tensor = x.unflatten(1, (self.groups, channels // self.groups)).amax(2)
+        return most
 
     def extra_repr(self) -> str:
         """The settings."""
@@ -156,4 +157,5 @@ def _interpolated(kernel_size: int, angle: float) -> Tensor:
     y, x = (one.flatten() for one in torch.meshgrid(along, along, indexing="ij"))
     from_y, from_x = y * math.cos(angle) + x * math.sin(angle), x * math.cos(angle) - y * math.sin(angle)
     near = [(1 - (at[:, None] - source).abs()).clamp(min=0) for at, source in ((y, from_y), (x, from_x))]
-    return near[0] * near[1]
+    shares: Tensor = near[0] * near[1]
+    return shares

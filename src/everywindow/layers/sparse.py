@@ -11,8 +11,8 @@ from torch import Tensor, nn
 class SparseLinear(nn.Module):
     """``y = x Wᵀ + b`` with the matrix in sparse rows (CSR): of a convolution it holds what is not zero.
 
-    Takes ``[N, in_features]`` and gives ``[N, out_features]``; gradients go to the input. Its numbers are buffers, and do
-    not train: with each of them free it would be no convolution any more.
+    Takes ``[N, in_features]`` and gives ``[N, out_features]``; gradients go to the input. Its numbers are buffers,
+    and do not train: with each of them free it would be no convolution any more.
 
     Args:
         rows, columns, values: the entries, each place at most once; ``[entries]`` each.

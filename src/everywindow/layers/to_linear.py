@@ -32,7 +32,7 @@ def conv_to_linear(
     numbers are copies: a fully connected layer does not share its weights, so training it ends the convolution.
 
     Args:
-        conv: an ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d`` of any stride, padding, dilation, groups and padding mode.
+        conv: an ``nn.Conv1d``, ``nn.Conv2d`` or ``nn.Conv3d`` of any settings, also with copies as padding.
         input_size: positions of its input, an int or one per axis.
         sparse: an ``nn.Linear`` (False) or a :class:`SparseLinear` (True); by default sparse above 64 MiB.
         max_bytes: of the matrix.
@@ -72,7 +72,8 @@ def matrix(conv: Convolution, made: Layout) -> Tensor:
     axes = range(len(made.axes))
     values = values.permute(0, *(2 + 2 * at for at in axes), 1, *(3 + 2 * at for at in axes))
     blocks = [block.reshape(-1, made.columns // made.groups) for block in values.split(group)]
-    return torch.block_diag(*blocks)
+    whole: Tensor = torch.block_diag(*blocks)
+    return whole
 
 
 def _dense(conv: Convolution, made: Layout) -> nn.Linear:

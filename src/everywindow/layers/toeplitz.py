@@ -58,6 +58,7 @@ def toeplitz_figure(conv: Convolution, input_size: int | Sequence[int]) -> Figur
     kernel = _as_picture(conv.weight.detach().double().cpu())
     width, height = _figure_size(made)
     drawn = Figure(figsize=(width + 2.6, height + 0.9), dpi=120, layout="constrained")
+    drawn.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr, call-arg]
     left, right = drawn.subplots(1, 2, width_ratios=[2.2, width])
     _draw_kernel(left, kernel, values, conv)
     _draw_matrix(right, entries, values, made)

@@ -26,6 +26,8 @@ from everywindow.ops.padding import Padding
 from everywindow.ops.patches import Patches, SpaceToDepth
 from everywindow.ops.pointwise import Dropout, Identity, Pointwise, Prelu
 from everywindow.ops.pooling import AdaptiveMaxPooling, AdaptivePooling, AveragePooling, MaxPooling
+from everywindow.ops.products import Bilinear, Contraction, Distances
+from everywindow.ops.recurrent import Recurrent
 from everywindow.ops.reduce import Extremum, Norm, Reduction
 from everywindow.ops.rule import Call, Rule
 from everywindow.ops.select import Concatenation, Item, Select, Slice, Split
@@ -42,10 +44,13 @@ RULES: tuple[type[Rule], ...] = (
     Attention,
     AveragePooling,
     BatchNorm,
+    Bilinear,
     Concatenation,
+    Contraction,
     Convolution,
     Creation,
     DepthToSpace,
+    Distances,
     Dropout,
     Einsum,
     Expansion,
@@ -68,6 +73,7 @@ RULES: tuple[type[Rule], ...] = (
     Pointwise,
     PositiveWeights,
     Prelu,
+    Recurrent,
     Reduction,
     Repetition,
     Reshape,

@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from everywindow.engines import Prepared
 from everywindow.graph import Network
 from everywindow.probing.fields import Field
-from everywindow.probing.maps import Layer, spread, watch, watched
+from everywindow.probing.maps import Layer, scale_of, watch, watched
 from everywindow.report import LayerShift
 
 
@@ -42,7 +42,7 @@ class _Look:
     def at(cls, prepared: Prepared, network: Network, layers: Sequence[Layer], view: Field) -> _Look:
         values = {layer.node: layer.value for layer in layers}
         maps = dict(watched(prepared, network, view.middle, values))
-        return cls(prepared, network, view, layers, maps, {node: spread(each) or 1.0 for node, each in maps.items()})
+        return cls(prepared, network, view, layers, maps, {node: scale_of(each) for node, each in maps.items()})
 
     def at_all(self, found: Mapping[fx.Node, _Found]) -> None:
         """Move by each layer's own step, and by one pixel."""

@@ -18,6 +18,9 @@ from everywindow.ops import Call
 
 DTYPES = (torch.float32, torch.float64)
 
+ROUNDING = 1000
+"""Units in the last place of the largest value up to which a map does not vary."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -163,10 +166,12 @@ def as_map(tensor: Tensor, value: Value) -> Tensor:
     return shaped if shaped.dtype in DTYPES else shaped.float()
 
 
-def spread(values: Tensor) -> float:
-    """The largest difference between two positions of a map ``[channels, *positions]``, over the channels."""
+def scale_of(values: Tensor) -> float:
+    """What differences of a map ``[channels, *positions]`` are measured by: its spread, the largest difference between
+    two of its positions over the channels; of a map that varies by no more than rounding its largest value."""
     flat = values.flatten(1)
-    return float((flat.amax(1) - flat.amin(1)).max())
+    spread, largest = float((flat.amax(1) - flat.amin(1)).max()), float(flat.abs().max())
+    return spread if spread > ROUNDING * torch.finfo(values.dtype).eps * largest else largest or 1.0
 
 
 def common_period(layers: tuple[Layer, ...], window: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from everywindow.engines import Prepared
 from everywindow.graph import Network
 from everywindow.probing.fields import Field
-from everywindow.probing.maps import Layer, common_period, spread, watched
+from everywindow.probing.maps import Layer, common_period, scale_of, watched
 from everywindow.report import LayerPlace
 
 SMALLEST_PATCH = 4
@@ -34,8 +34,10 @@ def place_layers(
     values = {layer.node: layer.value for layer in fitting}
     by_node = {layer.node: layer for layer in fitting}
     for view in fields:
+        # By how much a map varies over the image itself: over a patch that repeats it may be the same everywhere.
+        scales = {node: scale_of(each) for node, each in watched(prepared, network, view.middle, values)}
         for node, each in watched(prepared, network, tiled(view.middle, patch), values):
-            found[node].append(_from_the_middle(each, by_node[node], patch) / (spread(each) or 1.0))
+            found[node].append(_from_the_middle(each, by_node[node], patch) / scales[node])
     return tuple(_row(layer, found[layer.node], tolerance) for layer in fitting)
 
 

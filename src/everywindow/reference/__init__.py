@@ -32,6 +32,7 @@ from everywindow.reference.normalisation import (
     running_statistics,
 )
 from everywindow.reference.pooling import (
+    distance_weights,
     group_max,
     group_max_backward,
     lp_pool,
@@ -56,6 +57,7 @@ __all__ = [
     "conv_backward",
     "cross_entropy",
     "cross_entropy_backward",
+    "distance_weights",
     "dropout",
     "dropout_backward",
     "dropout_mask",

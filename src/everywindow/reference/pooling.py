@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -187,6 +189,27 @@ def weighted_pool_backward(
     dy, x, g = doubles(dy), doubles(x), doubles(weights)
     how = sliding(x.shape[2:], g.shape, stride, padding)
     return _returned(np.multiply.outer(g.reshape(-1), dy), how)
+
+
+def distance_weights(kernel: Sequence[int], sigma: float | None = None) -> Array:
+    """Weights for :func:`weighted_pool` that fall with the distance ``d`` to the window's centre, and add up to one.
+
+    With ``sigma`` a Gaussian, ``exp(-d² / (2·sigma²))``; without it linear, ``1 - d / (D + 1)``, where ``D`` is the
+    distance of the farthest place.
+
+    Args:
+        kernel: places of the window per axis.
+        sigma: in places.
+
+    >>> distance_weights((3,)).tolist()
+    [0.25, 0.5, 0.25]
+    """
+    away = [np.arange(n) - (n - 1) / 2 for n in kernel]
+    distance: Array = np.sqrt(sum(one**2 for one in np.meshgrid(*away, indexing="ij")))
+    linear = 1 - distance / (distance.max() + 1)
+    weights: Array = linear if sigma is None else np.exp(-(distance**2) / (2 * sigma**2))
+    total: Array = weights / weights.sum()
+    return total
 
 
 def group_max(x: ArrayLike, size: int) -> Array:

@@ -37,6 +37,7 @@ def comparison_text(c: Comparison) -> str:
         *_rough(c),
         *_alike(c),
         *(f"{run.mode}: {run.verdict.summary()}" for run in others),
+        *_plans(others),
         *_places(others),
     ]
     return "\n\n".join([*tables, "\n".join([*lines, *map(str, c.left_out), *_skipped(c)])])
@@ -110,6 +111,12 @@ def _alike(c: Comparison) -> list[str]:
     if c.spread == 0 and c.compared > 1:
         return ["the crops give all windows the same scores: differences are not relative to a spread"]
     return []
+
+
+def _plans(runs: list[ModeRun]) -> list[str]:
+    """Why a mode ran as it did, where the plan chose."""
+    chosen = [run for run in runs if run.plan is not None and run.mode == "exact"]
+    return [f"{run.mode}: {run.plan.reason}" for run in chosen]
 
 
 def _places(runs: list[ModeRun]) -> list[str]:

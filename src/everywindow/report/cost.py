@@ -12,7 +12,7 @@ from typing import Any
 from everywindow.costing import LayerCost
 from everywindow.engines import Advice, ModeCost
 from everywindow.errors import InputError
-from everywindow.geometry import times
+from everywindow.geometry import Reason, times
 from everywindow.io import atomic_file
 from everywindow.report.document import columns, fragment, paragraph
 from everywindow.report.modules import by_module
@@ -41,6 +41,7 @@ class Cost:
         modes: per mode what else a scan takes: predicted seconds, memory, the engine.
         image_size, window, stride: in pixels, per axis.
         advice: other strides and windows that would cost less.
+        refusal: (layer, why) where the network has no plain conversion.
     """
 
     params: int
@@ -52,6 +53,7 @@ class Cost:
     window: tuple[int, ...]
     stride: tuple[int, ...]
     advice: tuple[Advice, ...] = ()
+    refusal: Reason | None = None
 
     @property
     def fc_share(self) -> float:
@@ -105,6 +107,7 @@ class Cost:
             "params": self.params,
             "fc_share": self.fc_share,
             "macs": self.macs,
+            "refusal": None if self.refusal is None else list(self.refusal),
             "modes": [asdict(mode) | {"speed_up": self.speed_up(mode.mode)} for mode in self.modes.values()],
             "rows": [asdict(row) for row in self.layers(sort, depth, only)],
             "advice": [asdict(each) | {"text": str(each)} for each in self.advice],
@@ -166,6 +169,8 @@ class Cost:
             f"one window: {quantity(sum(row.macs for row in self.rows))} mult-adds; "
             f"poolings compare {quantity(compared)} values and add {quantity(added)}",
         ]
+        if self.refusal is not None:
+            lines.append(f"fcn: no plain conversion: {self.refusal.layer}: {self.refusal.why}")
         exact = self.modes["exact"]
         if exact.reason:
             lines.append(f"exact: {exact.reason}")

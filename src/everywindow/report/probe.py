@@ -109,7 +109,8 @@ class LayerPlace:
         layer, kind: the user's name for it, and its operation.
         reached: share of the positions that depend on where the window ends, proved from the graph.
         share: share of the positions that differ from the one in the middle that sees the same.
-        largest, mean: how far, relative to the map's spread, at the farthest position and over all.
+        largest, mean: how far, relative to the map's spread over the image itself, at the farthest position and over
+            all.
         places: how far at each position, an array.
     """
 

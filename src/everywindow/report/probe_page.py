@@ -32,7 +32,11 @@ def _parts(found: Probe) -> Iterator[str]:
     )
     yield section("At a glance", _figure(found))
     for each in tables(found):
-        yield section(each.heading, paragraph(f"{each.about}.", "soft"), columns(each.rows, each.left, "cards"))
+        yield section(
+            each.heading,
+            paragraph(f"{each.about[0].upper()}{each.about[1:]}.", "soft"),
+            columns(each.rows, each.left, "cards"),
+        )
     if found.notes:
         yield section("How it was measured", bullets(found.notes))
 

@@ -77,12 +77,12 @@ def tables(found: Probe) -> Iterator[Table]:
 
 def _answers(found: Probe) -> Table:
     name = value_name(found)
-    rows: list[Cells] = [("the window", f"{name} of the first class", "still first")]
+    rows: list[Cells] = [("the window", name, "still first")]
     for row in (row for kind in TITLES for row in found.curve(kind)):
         rows.append(
             (f"{TITLES[row.kind]} {amount_text(row)}", f"{row.probability:.3f}", f"{100 * row.agreement:.0f} %")
         )
-    about = "of the class that comes first for the window as it is, the mean over images and directions"
+    about = f"the {name} of the class that comes first for the window as it is; means over images and directions"
     return Table("The answer", about, rows, 1)
 
 
@@ -133,7 +133,8 @@ def _places(found: Probe) -> Table:
         shares = (f"{100 * share:.1f} %" for share in (row.reached, row.share))
         rows.append((row.layer, row.kind, *shares, number(row.largest), number(row.mean)))
     about = (
-        "a patch repeats over the window, so all that differs from the middle is the place; over the map's spread"
+        "a patch repeats over the window, so all that differs from the middle is the place; over the map's "
+        "spread on the image itself"
         f"{_of(found.places)}"
     )
     return Table("What padding tells about the place", about, rows, 2)

@@ -62,6 +62,10 @@ def budget(limit: int) -> Budget:
     return Budget(pixels, free - pixels)
 
 
+DOUBT = 1.5
+"""Over what a tile is projected to take: an engine keeps up to half as much freed memory beside it."""
+
+
 @dataclass(frozen=True)
 class Room:
     """Freed memory is kept from tile to tile while there is room for the next one beside it.
@@ -71,7 +75,7 @@ class Room:
 
     Attributes:
         limit: bytes of the whole process; None where it is not known.
-        needed: bytes that a tile takes while it is read and computed.
+        needed: bytes that a tile is projected to take while it is read and computed.
     """
 
     limit: int | None
@@ -79,7 +83,7 @@ class Room:
 
     def make(self) -> None:
         """Give back what is kept, unless the next tile fits beside it."""
-        if self.limit is None or resident() + self.needed > int(self.limit * (1 - RESERVE)):
+        if self.limit is None or resident() + DOUBT * self.needed > self.limit * (1 - RESERVE):
             give_back()
 
 

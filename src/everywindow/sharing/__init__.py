@@ -14,6 +14,7 @@ from everywindow.sharing.work import (
     rest_peak,
     shared_peak,
     shared_work,
+    stand_ins,
     window_work,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "rest_peak",
     "shared_peak",
     "shared_work",
+    "stand_ins",
     "window_macs",
     "window_work",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from math import prod
+from itertools import product
+from math import lcm, prod
 from weakref import WeakKeyDictionary
 
 from torch import fx
@@ -31,6 +32,9 @@ def _once(count: Callable[[Program], int]) -> Callable[[Program], int]:
 
     return counted
 
+
+MANY = 2**10
+"""Windows per axis beyond which a shorter row stands in for a longer one."""
 
 COPY, POOL = "copy", "pool"
 """The kinds of calls that move values and multiply nothing; routines that pool volumes are far slower than others."""
@@ -125,7 +129,40 @@ def exact_macs(network: Network, grid: WindowGrid) -> int:
     """Mult-adds with everything shared that can be; those of the crops where windows may not share a batch."""
     if records(network).unproved is not None:
         return crops_macs(network, grid)
-    return program_macs(program_for(network, grid.counts, grid.stride))
+    parts = stand_ins(network, grid)
+    return sum(weight * program_macs(program_for(network, counts, grid.stride)) for weight, counts in parts)
+
+
+def stand_ins(network: Network, grid: WindowGrid) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Rectangles of windows per axis that are counted in place of all, and how many times each counts.
+
+    A row of many windows grows by as much whenever one more cycle of windows is added, so two shorter rows tell the
+    longer one. With several axes this holds for each, whatever the others are.
+    """
+    terms = [_terms(count, _cycle(network, axis, step)) for axis, (count, step) in enumerate(_axes(grid))]
+    return tuple((prod(weight for weight, _ in each), tuple(count for _, count in each)) for each in product(*terms))
+
+
+def _axes(grid: WindowGrid) -> Iterator[tuple[int, int]]:
+    return zip(grid.counts, grid.stride, strict=True)
+
+
+def _cycle(network: Network, axis: int, stride: int) -> int:
+    """Windows until all values of the network lie alike again."""
+    found = 1
+    for value in records(network).values.values():
+        for each in value if isinstance(value, tuple) else (value,):
+            record = None if each is None else each.axes[axis]
+            if record is not None:
+                found = lcm(found, lcm(record.period, stride) // stride)
+    return found
+
+
+def _terms(count: int, cycle: int) -> tuple[tuple[int, int], ...]:
+    least = max(MANY, 2 * cycle)
+    near = least + (count - least) % cycle
+    more = (count - near) // cycle
+    return ((1, count),) if more <= 1 else ((1 - more, near), (more, near + cycle))
 
 
 @_once
