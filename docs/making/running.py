@@ -100,7 +100,7 @@ def _set_up() -> Iterator[None]:
     mpl.use("agg")
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(1)
-    style = {
+    style: dict[Any, Any] = {
         "font.size": 10,
         "figure.dpi": 100,
         "savefig.dpi": 160,
@@ -124,11 +124,13 @@ def _block(place: str, code: str, space: dict[str, Any]) -> Shown:
     from matplotlib import pyplot as plt
 
     tree = ast.parse(code)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     with contextlib.redirect_stdout(io.StringIO()) as out:
         try:
             exec(compile(tree, place, "exec"), space)
-            if last is not None:
+            if isinstance(last, ast.Expr):
                 value = eval(compile(ast.Expression(last.value), place, "eval"), space)
                 _tell(value)
         except Exception as error:
