@@ -14,7 +14,7 @@ from torch import nn
 
 WINDOW = 32
 FOR_TESTS = 397
-"""The last digits are kept for tests: other writers wrote them."""
+"""The last digits are kept for tests."""
 
 
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,7 +74,7 @@ def train(
 def trained(
     build: Callable[[], nn.Sequential] = reader, steps: int = 400, shift: int = 1
 ) -> tuple[nn.Sequential, float]:
-    """A network that has learnt, ready to use, and its share of right answers on digits of other writers."""
+    """A network that has learnt, ready to use, and its share of right answers on digits that it never saw."""
     pictures, labels = digits()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
