@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
+FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -30,7 +31,8 @@ def relinked(markdown: str, source: str, target: str, place: Callable[[str], str
         away = posixpath.relpath(there, posixpath.dirname(target) or ".")
         return f"{picture}[{text}]({away}{anchor or ''})"
 
-    return LINK.sub(led, markdown)
+    parts = FENCED.split(markdown)
+    return "".join(part if part.lstrip().startswith("```") else LINK.sub(led, part) for part in parts)
 
 
 def _out(picture: str, text: str, there: str, anchor: str, target: str) -> str:
@@ -43,7 +45,7 @@ def _out(picture: str, text: str, there: str, anchor: str, target: str) -> str:
 
 def link_targets(markdown: str, source: str) -> set[str]:
     """The paths in the checkout to which a page's relative links lead."""
-    paths = {found.group(3) for found in LINK.finditer(markdown) if "://" not in found.group(3)}
+    paths = {found.group(3) for found in LINK.finditer(FENCED.sub("", markdown)) if "://" not in found.group(3)}
     return {posixpath.normpath(posixpath.join(posixpath.dirname(source), path)) for path in paths}
 
 
