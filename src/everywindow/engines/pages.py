@@ -13,7 +13,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-MMAP_MAX, TRIM_THRESHOLD = -4, -1
+MMAP_MAX, TRIM_THRESHOLD, ARENA_MAX = -4, -1, -8
 """Names of glibc's settings (mallopt)."""
 
 SWITCH = "EVERYWINDOW_KEEP_MEMORY"
@@ -49,6 +49,16 @@ def keep_pages() -> bool:
     """Keep freed memory in the process from now on; whether that could be arranged."""
     libc = _libc()
     return libc is not None and bool(libc.mallopt(MMAP_MAX, 0)) and bool(libc.mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+@cache
+def share_pages() -> bool:
+    """Let threads that begin from now on take memory from one place; whether that could be arranged.
+
+    glibc has a store of freed memory for each of many threads, and what one holds in pieces no other can use.
+    """
+    libc = _libc()
+    return libc is not None and bool(libc.mallopt(ARENA_MAX, 1))
 
 
 def give_back() -> None:

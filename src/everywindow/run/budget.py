@@ -15,7 +15,7 @@ STATM = Path("/proc/self/statm")
 LEAST = 2**27
 """Bytes beside what the process holds already, without which no run is begun."""
 
-RESERVE = 0.1
+RESERVE = 0.15
 """Share of the limit that is left to what nobody counts: fragments, libraries' own buffers, the writer."""
 
 PIXELS_SHARE = 0.35

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from everywindow.engines import Plan, Prepared
+from everywindow.engines import Plan, Prepared, share_pages
 from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
 from everywindow.io import Store, add_levels, remove_partial
@@ -73,6 +73,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         StoppedError: a signal asked to stop; what is done stays.
     """
     started = time.perf_counter()
+    share_pages()
     with interruptible(str(task.out)), ExitStack() as stack:
         check_place(task.out)
         scene = stack.enter_context(opened_scene(task.image, known, task.view))

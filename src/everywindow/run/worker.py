@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from everywindow.engines import Prepared, TileEngine, prepare
+from everywindow.engines import Prepared, TileEngine, prepare, share_pages
 from everywindow.errors import InputError
 from everywindow.geometry import Place, WindowGrid
 from everywindow.io import Region, Source, Store, open_source, region_of
@@ -90,6 +90,7 @@ def work(result: str, tiles: Sequence[int]) -> list[TileState]:
     Raises:
         InputError: the run is of a model that only the process which began it has.
     """
+    share_pages()
     record = read_run(Path(result))
     if record is None:
         raise InputError(result, "has no run.json", "give a result that was streamed")
