@@ -33,6 +33,9 @@ LARGEST_TOP = 256
 LEVEL_CHUNK = 1 << 20
 """Bytes of scores that a chunk of a smaller level has at least, where there are as many."""
 
+MEANS_AT_ONCE = 1 << 24
+"""Bytes of scores of which means are taken at one time."""
+
 COLOURS = ("E69F00", "56B4E9", "009E73", "F0E442", "0072B2", "D55E00", "CC79A7", "FFFFFF")
 """Of classes, as OME wants them: told apart by colour-blind people too."""
 
@@ -406,7 +409,11 @@ def boxes(counts: Sequence[int], chunk: Sequence[int]) -> Iterator[tuple[Span, .
 def _write_means(source: Scores, target: Any, smaller: Sequence[int], windows: Sequence[Span]) -> None:
     steps = [-(-n // m) for n, m in zip(source.shape[1:], smaller, strict=True)]
     wider = (slice(step * start, step * stop) for (start, stop), step in zip(windows, steps, strict=True))
-    values = means(source[(slice(None), *wider)], steps)
+    given = source[(slice(None), *wider)]
+    values = np.empty((len(given), *(stop - start for start, stop in windows)), given.dtype)
+    some = max(1, MEANS_AT_ONCE * len(given) // max(1, given.nbytes))
+    for first in range(0, len(given), some):  # means take several times the memory of the scores
+        values[first : first + some] = means(given[first : first + some], steps)
     spans = tuple(slice(start, stop) for start, stop in windows)
     if len(spans) == 1:
         target[:, :, spans[0]] = values[:, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from everywindow.models import Classifier
 from everywindow.run.attributes import attributes
 from everywindow.run.budget import budget
 from everywindow.run.emptiness import Wanted
-from everywindow.run.identity import PROBE, model_identity, same_probe, versions
+from everywindow.run.identity import PROBE, bytes_of_scores, model_identity, same_probe, versions
 from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
 from everywindow.run.pipeline import AHEAD, BEHIND
 from everywindow.run.putting import NEW, making, put, tidy
@@ -95,10 +96,12 @@ def settled(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wan
     shares = budget(task.memory)
     reading, computing = scene.region.bytes_per_pixel, known.channels * prepared.dtype.itemsize
     most = shares.tile_pixels(reading, computing, AHEAD + BEHIND)
-    shape = task.tile or tile_shape(grid, most)
+    scoring = bytes_of_scores(known, prepared, task.output)
+    shape = task.tile or tile_shape(grid, most, shares.tile_windows(scoring))
     shape = tuple(min(each, count) for each, count in zip(shape, grid.counts, strict=True))
+    values = shares.values_beside(prod(shape), scoring)
     sample = _sample(grid, Tiling(grid.counts, shape), scene, wanted)
-    settings = settle(prepared, known.window, task.stride, task.mode, task.output, shares.values, sample)
+    settings = settle(prepared, known.window, task.stride, task.mode, task.output, values, sample)
     return Job.of({**record, "tile": shape, "settings": dataclasses.asdict(settings)})
 
 

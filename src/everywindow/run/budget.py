@@ -21,6 +21,12 @@ RESERVE = 0.15
 PIXELS_SHARE = 0.35
 """Share of the rest that pixels of tiles may take; values of layers take what is left."""
 
+SCORES_SHARE = 0.3
+"""Share of the rest that scores of tiles may take, out of what values of layers take otherwise."""
+
+SCORES_COPIES = 10
+"""Scores of so many tiles exist at one time: computed, cut out, waiting, written, and as bytes before and after zstd."""
+
 MOST_PIXELS = 2**24
 """Pixels of a tile, at most: a larger one shares hardly more, and costs more where a run is interrupted."""
 
@@ -41,6 +47,18 @@ class Budget:
             tiles: how many tiles exist at one time beside the one that is read.
         """
         return max(1, min(MOST_PIXELS, self.pixels // max(1, reading + tiles * computing)))
+
+    def tile_windows(self, scoring: int) -> int:
+        """Windows that a tile may have.
+
+        Args:
+            scoring: bytes that the scores of a window take.
+        """
+        return max(1, int((self.pixels + self.values) * SCORES_SHARE) // (SCORES_COPIES * max(1, scoring)))
+
+    def values_beside(self, windows: int, scoring: int) -> int:
+        """Bytes for the values of a tile, beside the scores of tiles of so many windows."""
+        return max(1, self.values - SCORES_COPIES * windows * scoring)
 
 
 def budget(limit: int) -> Budget:

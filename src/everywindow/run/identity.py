@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from everywindow.engines import Prepared
 from everywindow.errors import ModelError
-from everywindow.graph import chosen, evaluating, state_digest
+from everywindow.graph import Output, chosen, evaluating, state_digest
 from everywindow.graph import digest as digest_of
 from everywindow.models import Classifier
 
@@ -21,14 +22,25 @@ PROBE, TOLERANCE = "probe", 1e-4
 
 def model_identity(known: Classifier, prepared: Prepared) -> dict[str, Any]:
     """Digests of weights and graph, and scores on a window of noise: code may change where weights do not."""
-    noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
-    with evaluating(prepared.module), torch.inference_mode():
-        scores = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)))
+    scores = _of_noise(known, prepared, None)
     return {
         "weights": state_digest(known.module),
         "graph": _graph(prepared),
         PROBE: [float(f"{value:.6g}") for value in scores.double().flatten()],
     }
+
+
+def bytes_of_scores(known: Classifier, prepared: Prepared, output: Output) -> int:
+    """Memory of the scores of a window."""
+    scores = _of_noise(known, prepared, output)
+    return scores.numel() * max(4, scores.dtype.itemsize)
+
+
+def _of_noise(known: Classifier, prepared: Prepared, output: Output) -> Tensor:
+    noise = torch.rand((1, known.channels, *known.window), generator=torch.Generator().manual_seed(0))
+    with evaluating(prepared.module), torch.inference_mode():
+        scores: Tensor = chosen(prepared.module(noise.to(prepared.device, prepared.dtype)), output)
+    return scores
 
 
 def _graph(prepared: Prepared) -> str | None:

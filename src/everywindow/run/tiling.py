@@ -52,8 +52,10 @@ class Tiling:
         return map(self.windows, range(self.total))
 
 
-def tile_shape(grid: WindowGrid, most_pixels: int) -> tuple[int, ...]:
+def tile_shape(grid: WindowGrid, most_pixels: int, most_windows: int = MOST_WINDOWS) -> tuple[int, ...]:
     """Windows per axis of tiles whose pixels are at most so many, as equal as they can be, and near to squares.
+
+    Windows are at most so many, too, for their scores take memory.
 
     >>> tile_shape(WindowGrid((1000, 100), (10, 10), (10, 10)), most_pixels=20_000)
     (20, 10)
@@ -62,7 +64,7 @@ def tile_shape(grid: WindowGrid, most_pixels: int) -> tuple[int, ...]:
     while True:
         shape = tuple(-(-count // part) for count, part in zip(grid.counts, parts, strict=True))
         size = pixels_of(grid, shape)
-        if (prod(size) <= most_pixels and prod(shape) <= MOST_WINDOWS) or max(shape) == 1:
+        if (prod(size) <= most_pixels and prod(shape) <= min(most_windows, MOST_WINDOWS)) or max(shape) == 1:
             return shape
         axis = max((n for n, each in enumerate(shape) if each > 1), key=lambda n: size[n])
         parts[axis] = _more(grid.counts[axis], parts[axis])
