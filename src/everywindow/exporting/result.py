@@ -14,7 +14,7 @@ import torch
 from everywindow.errors import InputError
 from everywindow.geometry import Affine, Place, Span
 from everywindow.io import ngff
-from everywindow.report import Activation, ScoreMap, activated
+from everywindow.report import Activation, ScoreMap, activated, warn_if_incomplete
 
 NAMES = ("z", "y", "x")
 IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -85,6 +85,7 @@ def opened(result: ScoreMap | str | os.PathLike[str]) -> Result:
     if not ngff.is_store(result):
         return _of_map(ScoreMap.load(result))
     store = ngff.Store.open(result)
+    warn_if_incomplete(result, stacklevel=5)
     told = store.attributes
     names = told.get("classes")
     return Result(

@@ -91,9 +91,10 @@ def create(
 class Scores:
     """Scores on disk, ``[K, *counts]``: read as they are sliced, as in NumPy."""
 
-    def __init__(self, array: Any, flat: bool) -> None:
+    def __init__(self, array: Any, flat: bool, path: PathLike = "scores") -> None:
         self._array = array
         self._flat = flat
+        self._path = str(path)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -122,13 +123,20 @@ class Scores:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         if not self._flat:
-            return np.asarray(self._array[key])
+            return self._read(key)
         keys = key if isinstance(key, tuple) else (key,)
         if Ellipsis in keys or len(keys) > 2:
             at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
             keys = (*keys[:at], *(slice(None),) * (3 - len(keys)), *keys[at + 1 :])
         first, rest = keys[:1], keys[1:]
-        return np.asarray(self._array[(*first, 0, *rest)])
+        return self._read((*first, 0, *rest))
+
+    def _read(self, key: Any) -> np.ndarray:
+        try:
+            return np.asarray(self._array[key])
+        except (OSError, RuntimeError, ValueError) as error:  # whatever codec it is that finds a chunk damaged
+            why = " ".join(str(error).split())[:120]
+            raise InputError(self._path, f"holds damaged scores ({why})", "scan the image again") from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
@@ -167,13 +175,15 @@ class Store:
             raise InputError(str(path), "holds no score map in OME-Zarr", "give the folder of a result")
         try:
             attributes = _group(folder)["attributes"]["everywindow"]
-            array = zarr.open_array(str(folder / "0"), mode="r+" if writable else "r")
+            array = zarr.open_array(
+                str(folder / "0"), mode="r+" if writable else "r", config={"write_empty_chunks": True}
+            )
             flat = len(attributes["window"]) == 1
             counts, chunk = (tuple(int(n) for n in sizes[2 if flat else 1 :]) for sizes in (array.shape, array.chunks))
         except Exception as error:  # zarr, json and a missing key: whatever it is, the file is at fault
             why = " ".join(str(error).split())[:120] or type(error).__name__
             raise InputError(str(path), f"not a readable score map ({why})", "scan the image again") from error
-        return cls(folder, attributes, counts, chunk, Scores(array, flat), array)
+        return cls(folder, attributes, counts, chunk, Scores(array, flat, path), array)
 
     def write(self, windows: Sequence[Span], scores: np.ndarray) -> None:
         """Put down the scores ``[K, *n]`` of a rectangle of windows; they are on disk when this returns.
@@ -196,6 +206,10 @@ class Store:
                 _sync_with_folders(file, self.path)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+
+    def holds(self, windows: Sequence[Span]) -> bool:
+        """Whether the files of a rectangle of windows are there: whatever was written, NaN too."""
+        return all(file.exists() for file in _chunk_files(self.path / "0", self.chunk, windows))
 
     def read(self, windows: Sequence[Span]) -> np.ndarray:
         """The scores ``[K, *n]`` of a rectangle of windows; NaN where nothing was scored."""
@@ -295,7 +309,8 @@ def _new_array(folder: Path, name: str, shape: Sequence[int], chunk: Sequence[in
         chunks=(classes, *sizes),
         dtype=np.dtype(dtype),
         fill_value=np.nan,
-        compressors=ZstdCodec(level=3),
+        compressors=ZstdCodec(level=3, checksum=True),  # what a disk damages is an error, not other numbers
+        config={"write_empty_chunks": True},
         dimension_names=("c", *AXES[-len(counts) :]),
         zarr_format=3,
     )

@@ -8,6 +8,7 @@ from everywindow.report.detection import Detection
 from everywindow.report.detections import checked_threshold
 from everywindow.report.document import Html, bullets, columns, page, paragraph, section
 from everywindow.report.explanation import Explanation
+from everywindow.report.files import warn_if_incomplete
 from everywindow.report.plot import draw_map
 from everywindow.report.probe import AnswerRow, LayerPlace, LayerShift, PoolShift, Probe, check_target
 from everywindow.report.pyramid import Pyramid
@@ -50,4 +51,5 @@ __all__ = [
     "ranking",
     "section",
     "table",
+    "warn_if_incomplete",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from everywindow.errors import InputError
 from everywindow.geometry import Place, Reason, Verdict
 from everywindow.io import atomic_path, ngff
 from everywindow.report.score_map import PathLike, ScoreMap
+from everywindow.run import incomplete
 
 OLDER = "everywindow score map 1"
 CHUNK = 16 << 20
@@ -73,10 +75,19 @@ def load(path: PathLike) -> ScoreMap:
     # exception types of zip, numpy, json and zarr; whatever it is, the file is at fault.
     try:
         scores, meta = reader(source)
-        return _restore(scores, meta)
+        found = _restore(scores, meta)
     except Exception as error:
         why = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(str(path), f"not a readable score map ({why})", REMEDY) from error
+    warn_if_incomplete(source, stacklevel=4)
+    return found
+
+
+def warn_if_incomplete(path: PathLike, stacklevel: int = 3) -> None:
+    """Say what a result that was streamed lacks; ``stacklevel`` is that of ``warnings.warn``."""
+    lacks = incomplete(Path(path))
+    if lacks is not None:
+        warnings.warn(f"{path}: {lacks}; everywindow scan --resume goes on with it", UserWarning, stacklevel=stacklevel)
 
 
 def metadata(m: ScoreMap) -> dict[str, Any]:

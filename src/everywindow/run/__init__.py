@@ -1,7 +1,7 @@
 """Runs over images larger than memory: tiles, what is done of them, and who works on them."""
 
 from everywindow.run.budget import resident
-from everywindow.run.manifest import DONE, FAILED, SKIPPED, TileState, read_run, read_states
+from everywindow.run.manifest import DONE, FAILED, SKIPPED, TileState, incomplete, read_run, read_states
 from everywindow.run.progress import Shown
 from everywindow.run.stream import Streamed, stream
 from everywindow.run.task import Task
@@ -15,6 +15,7 @@ __all__ = [
     "Streamed",
     "Task",
     "TileState",
+    "incomplete",
     "read_run",
     "read_states",
     "resident",

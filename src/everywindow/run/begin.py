@@ -20,7 +20,7 @@ from everywindow.run.attributes import attributes
 from everywindow.run.budget import budget
 from everywindow.run.emptiness import Wanted
 from everywindow.run.identity import PROBE, bytes_of_scores, model_identity, same_probe, versions
-from everywindow.run.manifest import RUN, TILES, read_run, sync_folder, write_whole
+from everywindow.run.manifest import RUN, TILES, damaged, read_run, sync_folder, write_whole
 from everywindow.run.pipeline import AHEAD, BEHIND
 from everywindow.run.putting import NEW, making, put, tidy
 from everywindow.run.spec import Job, Record, difference
@@ -52,6 +52,7 @@ def taken_up(task: Task, wanted: Record) -> Job | None:
     if found is None:
         raise InputError(str(task.out), "is a map that was not made in tiles", "choose another name, or --overwrite")
     now = _copy(wanted)
+    _check(found, task.out / RUN)
     probes = [record["identities"]["model"].pop(PROBE, None) for record in (found, now)]
     other = difference(found, now)
     if other is None and not same_probe(*probes):
@@ -60,6 +61,16 @@ def taken_up(task: Task, wanted: Record) -> Job | None:
         raise InputError(str(task.out), f"is of another run ({other})", "choose another name, or --overwrite")
     found["identities"]["model"][PROBE] = probes[0]
     return Job.of(found)
+
+
+def _check(record: Record, file: Path) -> None:
+    """See that a record is one of a job."""
+    try:
+        Job.of(record)
+        if not all(isinstance(part, dict) for part in (record["identities"]["model"], record["view"], record["mask"])):
+            raise ValueError("it lacks what was scanned")
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(file, error) from error
 
 
 def asked_for(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wanted: Wanted) -> Record:

@@ -25,7 +25,7 @@ SCORES_SHARE = 0.3
 """Share of the rest that scores of tiles may take, out of what values of layers take otherwise."""
 
 SCORES_COPIES = 10
-"""Scores of so many tiles exist at one time: computed, cut out, waiting, written, and as bytes before and after zstd."""
+"""Scores of so many tiles exist at one time: computed, cut out, waiting, written, as bytes before and after zstd."""
 
 MOST_PIXELS = 2**24
 """Pixels of a tile, at most: a larger one shares hardly more, and costs more where a run is interrupted."""

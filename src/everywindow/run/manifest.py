@@ -128,7 +128,7 @@ def read_run(result: Path) -> dict[str, Any] | None:
         InputError: damaged.
     """
     file = result / RUN
-    return _parsed(file.read_text("utf-8"), file) if file.is_file() else None
+    return _parsed(file.read_bytes().decode("utf-8", "replace"), file) if file.is_file() else None
 
 
 def read_states(result: Path) -> tuple[dict[int, TileState], bool]:
@@ -150,11 +150,34 @@ def _states(lines: str, file: Path) -> tuple[dict[int, TileState], bool]:
         record = _parsed(line, file)
         finished = bool(record.get("finished"))
         if not finished:
-            try:
-                states[record["tile"]] = TileState(**record)
-            except (KeyError, TypeError) as error:
-                raise _damaged(file, error) from error
+            states[record.get("tile", -1)] = _state(record, file)
     return states, finished
+
+
+def _state(record: dict[str, Any], file: Path) -> TileState:
+    try:
+        state = TileState(**record)
+    except TypeError as error:
+        raise damaged(file, error) from error
+    numbers = all(type(number) is int and number >= 0 for number in (state.tile, state.windows))
+    if not numbers or state.state not in (DONE, SKIPPED, FAILED):
+        raise damaged(file, ValueError(f"no state of a tile: {_line(record).strip()}"))
+    return state
+
+
+def incomplete(result: Path) -> str | None:
+    """What a result that was streamed lacks, in words; None where it lacks nothing.
+
+    Raises:
+        InputError: its record is damaged.
+    """
+    if not (result / TILES).is_file():
+        return None
+    states, finished = read_states(result)
+    if not finished:
+        return f"its run is not finished ({len(states)} tiles are done); what is missing is NaN"
+    failed = sum(state.state == FAILED for state in states.values())
+    return f"{failed} of its {len(states)} tiles failed; their scores are NaN" if failed else None
 
 
 def append(handle: int, content: bytes) -> None:
@@ -191,11 +214,12 @@ def _parsed(text: str, file: Path) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise ValueError("no object")
     except ValueError as error:
-        raise _damaged(file, error) from error
+        raise damaged(file, error) from error
     return record
 
 
-def _damaged(file: Path, error: Exception) -> InputError:
+def damaged(file: Path, error: Exception) -> InputError:
+    """The error of a record that cannot be used."""
     return InputError(str(file), f"damaged ({error})", "scan again, with --overwrite")
 
 

@@ -15,7 +15,7 @@ from everywindow.io import Store, add_levels, remove_partial
 from everywindow.models import Classifier, warn_if_unknown
 from everywindow.run.begin import asked_for, check_place, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
-from everywindow.run.manifest import FAILED, SKIPPED, Manifest, TileState
+from everywindow.run.manifest import DONE, FAILED, SKIPPED, TILES, Manifest, TileState, damaged
 from everywindow.run.progress import RunProgress
 from everywindow.run.spec import Job
 from everywindow.run.stopping import interruptible, stoppable
@@ -88,7 +88,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         plan = engine.plan(scene.grid(known.window, job.stride), Tiling(job.counts, job.tile).every())
         if there is None:
             make(job, known, scene, engine, plan, task)
-        manifest = _manifest(stack, task, begun=there is not None)
+        manifest = _manifest(stack, job, task, begun=there is not None)
         before = _left_as_it_is(manifest, job, task, begun=there is not None)
         if not manifest.finished:
             remove_partial(task.out)
@@ -99,21 +99,34 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
         return _streamed(job, manifest, plan, engine.verdict, task, before, time.perf_counter() - started)
 
 
-def _manifest(stack: ExitStack, task: Task, begun: bool) -> Manifest:
+def _manifest(stack: ExitStack, job: Job, task: Task, begun: bool) -> Manifest:
     """What is done already; with the lock, unless nothing is to be written."""
     manifest = Manifest(task.out)
     if begun:
         manifest.look()
-        if manifest.finished and not (task.resume and manifest.failed()):
+        if manifest.finished and not (task.resume and _again(manifest, job, task)):
             return manifest
     return stack.enter_context(manifest)
+
+
+def _again(manifest: Manifest, job: Job, task: Task) -> list[int]:
+    """The tiles that failed, and those whose scores are no longer on the disk."""
+    return [*manifest.failed(), *_lost(manifest, job, task)]
+
+
+def _lost(manifest: Manifest, job: Job, task: Task) -> list[int]:
+    tiling, store = Tiling(job.counts, job.tile), Store.open(task.out)
+    if any(tile >= tiling.total for tile in manifest.states):
+        raise damaged(task.out / TILES, ValueError(f"it knows more tiles than {tiling.total}"))
+    done = [tile for tile, state in manifest.states.items() if state.state == DONE]
+    return [tile for tile in done if not store.holds(tiling.windows(tile))]
 
 
 def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int:
     """How many tiles are done; those that failed are tried again.
 
     Raises:
-        InputError: a run that was begun and not finished, and nobody asks to resume it.
+        InputError: a run that was begun and not finished, or has lost scores, and nobody asks to resume it.
     """
     if begun and not task.resume and not manifest.finished:
         total = Tiling(job.counts, job.tile).total
@@ -122,8 +135,13 @@ def _left_as_it_is(manifest: Manifest, job: Job, task: Task, begun: bool) -> int
             f"has a run that was begun ({len(manifest.states)} of {total} tiles)",
             "give --resume to go on with it, or --overwrite",
         )
-    if task.resume and manifest.failed():
-        manifest.reopen(manifest.failed())
+    if begun and task.resume:
+        again = _again(manifest, job, task)
+        if again:
+            manifest.reopen(again)
+    elif begun and (lost := _lost(manifest, job, task)):
+        why = f"the scores of {len(lost)} of its {len(manifest.states)} tiles are no longer there"
+        raise InputError(str(task.out), why, "give --resume to compute them again")
     return len(manifest.states)
 
 
