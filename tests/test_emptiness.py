@@ -178,3 +178,55 @@ def test_tissue_of_the_real_slide() -> None:
         assert found[pale > 0.999].mean() < 0.02  # a cell wider
     finally:
         source.close()
+
+
+def outlines(file: Path, ring: list[list[float]], crs: str | None) -> Path:
+    data: dict[str, object] = {"type": "Polygon", "coordinates": [ring]}
+    if crs is not None:
+        data["crs"] = {"type": "name", "properties": {"name": crs}}
+    file.write_text(json.dumps(data))
+    return file
+
+
+@pytest.mark.parametrize("system", [32633, 4326])
+def test_outlines_in_a_reference_system(tmp_path: Path, system: int) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio.warp import transform
+
+    place = rasterio.Affine(2, 0.5, 500_000, 0.25, -3, 4_000_000)
+    with rasterio.open(
+        *(tmp_path / "scene.tif", "w"),
+        driver="GTiff",
+        height=100,
+        width=200,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=place,
+    ) as file:
+        file.write(np.ones((3, 100, 200), np.uint8))
+    ring = ((121, 21), (178, 21), (178, 38), (121, 38), (121, 21))
+    corners = [(2 * x + 0.5 * y + 500_000, 0.25 * x - 3 * y + 4_000_000) for x, y in ring]
+    xs, ys = transform("EPSG:32633", f"EPSG:{system}", *zip(*corners, strict=True))
+    mask = outlines(tmp_path / "mask.geojson", [list(point) for point in zip(xs, ys, strict=True)], f"EPSG:{system}")
+    source = open_source(tmp_path / "scene.tif", 3, 2)
+    try:
+        one = region_of(source, channels=3)
+        found = wanted_windows(str(mask), one, place_of(one, (10, 10), (10, 10))).wanted(((0, 10), (0, 20)))
+    finally:
+        source.close()
+    expected = np.zeros((10, 20), bool)
+    expected[2:4, 12:18] = True
+    assert (found == expected).all()
+
+
+def test_outlines_that_are_not_of_the_image_are_told(tmp_path: Path) -> None:
+    one = region(np.zeros((100, 200, 3), np.uint8))
+    place = place_of(one, (10, 10), (10, 10))
+    far = [[265_000.0, 2_769_000.0], [266_000.0, 2_769_000.0], [266_000.0, 2_770_000.0]]
+    with pytest.raises(
+        InputError, match=r"outside of the image's 200×100 pixels.*name the reference system in its 'crs'"
+    ):
+        wanted_windows(str(outlines(tmp_path / "far.geojson", far, None)), one, place)
+    with pytest.raises(InputError, match="the image lies in no reference system"):
+        wanted_windows(str(outlines(tmp_path / "world.geojson", far, "EPSG:32633")), one, place)

@@ -209,3 +209,11 @@ def test_unknown_normalisation_is_warned_of(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten()).eval()
     with pytest.warns(UserWarning, match="mean and std are not known"):
         ew.stream(net, tmp_path / "image.npy", tmp_path / "map.zarr", window=8, progress=False)
+
+
+def test_many_small_tiles_are_warned_of(tmp_path: Path) -> None:
+    image = saved(tmp_path, (60, 60))
+    with pytest.warns(
+        UserWarning, match=r"tile: 729 tiles of 2×2 windows, where memory allows 1: each is begun by itself"
+    ):
+        ew.stream(classifier(), image, tmp_path / "map.zarr", stride=1, tile=2, progress=False)

@@ -7,6 +7,7 @@ from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
 from everywindow.io.opening import identity, is_image_folder, open_source, scannable_files
+from everywindow.io.reading import library
 from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
 from everywindow.io.turn import Turn
@@ -32,6 +33,7 @@ __all__ = [
     "is_image_folder",
     "is_image_name",
     "is_store",
+    "library",
     "open_source",
     "place_of",
     "read_file",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from everywindow.engines import Plan, Prepared, TileEngine, settle
 from everywindow.errors import EverywindowError, InputError
-from everywindow.geometry import Span, WindowGrid
+from everywindow.geometry import Span, WindowGrid, times
 from everywindow.io import create, identity, is_store
 from everywindow.models import Classifier
 from everywindow.run.attributes import attributes
@@ -27,6 +28,9 @@ from everywindow.run.spec import Job, Record, difference
 from everywindow.run.task import Task
 from everywindow.run.tiling import Tiling, pixels_of, tile_shape
 from everywindow.run.worker import Scene
+
+MANY_TILES, SMALL = 100, 8
+"""So many tiles, and so many times as many as memory asks for, are worth a word."""
 
 
 def check_place(out: Path) -> None:
@@ -108,12 +112,24 @@ def settled(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wan
     reading, computing = scene.region.bytes_per_pixel, known.channels * prepared.dtype.itemsize
     most = shares.tile_pixels(reading, computing, AHEAD + BEHIND)
     scoring = bytes_of_scores(known, prepared, task.output)
-    shape = task.tile or tile_shape(grid, most, shares.tile_windows(scoring))
+    allowed = tile_shape(grid, most, shares.tile_windows(scoring))
+    shape = task.tile or allowed
     shape = tuple(min(each, count) for each, count in zip(shape, grid.counts, strict=True))
+    _warn_of_small(Tiling(grid.counts, shape), Tiling(grid.counts, allowed))
     values = shares.values_beside(prod(shape), scoring)
     sample = _sample(grid, Tiling(grid.counts, shape), scene, wanted)
     settings = settle(prepared, known.window, task.stride, task.mode, task.output, values, sample)
     return Job.of({**record, "tile": shape, "settings": dataclasses.asdict(settings)})
+
+
+def _warn_of_small(asked: Tiling, allowed: Tiling) -> None:
+    if asked.total >= MANY_TILES and asked.total >= SMALL * allowed.total:
+        warnings.warn(
+            f"tile: {asked.total:,} tiles of {times(asked.shape)} windows, where memory allows {allowed.total:,}: "
+            "each is begun by itself and shares nothing with others, so that takes longer",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _sample(grid: WindowGrid, tiling: Tiling, scene: Scene, wanted: Wanted) -> Tensor:

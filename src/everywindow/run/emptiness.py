@@ -92,5 +92,5 @@ def wanted_windows(kind: str | None, region: Region, place: Place) -> Wanted:
     if kind is None:
         return Wanted(region, place, None, validity=True)
     source = region.source
-    mask = tissue_mask(source) if kind == AUTO else mask_from_file(kind, source.levels[0].size)
+    mask = tissue_mask(source) if kind == AUTO else mask_from_file(kind, source)
     return Wanted(region, place, mask, validity=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ import PIL.Image
 import PIL.ImageDraw
 
 from everywindow.errors import InputError
-from everywindow.io import open_source
+from everywindow.io import Placement, Source, open_source
 from everywindow.run.coarse import LARGEST, CoarseMask
+from everywindow.run.outlines import Ring, polygons
 
 ASPECT = 0.02
 """How far the proportions of a mask may be from those of the image."""
@@ -29,20 +28,21 @@ FINEST = 4096
 OUTLINES = (".geojson", ".json")
 
 
-def mask_from_file(path: str, size: tuple[int, ...]) -> CoarseMask:
-    """A mask that covers the image of ``size`` level-0 pixels.
+def mask_from_file(path: str, image: Source) -> CoarseMask:
+    """A mask that covers the whole image.
 
     Args:
         path: a picture or array of any resolution, not 0 where the image is wanted; or GeoJSON with outlines in level-0
-            pixels, x first.
+            pixels, x first, or in the reference system that its ``crs`` names.
+        image: which it is for.
 
     Raises:
         InputError: no such file, not a mask, of other proportions than the image, or nothing in it is wanted.
     """
-    file = Path(path)
+    file, size = Path(path), image.levels[0].size
     if not file.exists():
         raise InputError(path, "no such file", "give 'auto', 'none' or the file of a mask")
-    cells = _drawn(file, size) if file.suffix.lower() in OUTLINES else _read(file, size)
+    cells = _drawn(file, size, image.placement) if file.suffix.lower() in OUTLINES else _read(file, size)
     return _mask(cells, size, {"kind": "file", "sha256": hashlib.sha256(_bytes(file)).hexdigest()})
 
 
@@ -89,14 +89,14 @@ def _check_proportions(file: Path, own: tuple[int, ...], size: tuple[int, ...]) 
         )
 
 
-def _drawn(file: Path, size: tuple[int, ...]) -> np.ndarray:
+def _drawn(file: Path, size: tuple[int, ...], placement: Placement) -> np.ndarray:
     if len(size) != 2:
         raise InputError(str(file), f"outlines are for pictures, the image has {len(size)} axes", "give an array")
     factor = max(1.0, max(size) / LARGEST)
     height, width = (max(1, round(n / factor)) for n in size)
     steps = width / size[1], height / size[0]
     canvas = PIL.Image.new("1", (width, height))
-    for outline, *holes in _polygons(file):
+    for outline, *holes in polygons(file, size, placement):
         one = PIL.Image.new("1", (width, height))
         pen = PIL.ImageDraw.Draw(one)
         pen.polygon(_scaled(outline, steps), fill=1, outline=1)
@@ -106,37 +106,5 @@ def _drawn(file: Path, size: tuple[int, ...]) -> np.ndarray:
     return np.asarray(canvas, bool)
 
 
-def _scaled(ring: list[Any], steps: tuple[float, float]) -> list[tuple[float, float]]:
+def _scaled(ring: Ring, steps: tuple[float, float]) -> list[tuple[float, float]]:
     return [(point[0] * steps[0], point[1] * steps[1]) for point in ring]
-
-
-def _polygons(file: Path) -> Iterator[list[Any]]:
-    """The rings of each polygon, the outline first."""
-    try:
-        found = list(_rings(json.loads(file.read_text("utf-8"))))
-        for rings in found:
-            for ring in rings:
-                np.asarray([point[:2] for point in ring], float).reshape(-1, 2)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(str(file), f"no outlines in GeoJSON can be read ({error})", "give polygons") from error
-    if not found:
-        raise InputError(str(file), "has no polygons", "give polygons in pixels of the image")
-    yield from found
-
-
-def _rings(data: Any) -> Iterator[list[Any]]:
-    if isinstance(data, list):
-        for item in data:
-            yield from _rings(item)
-        return
-    kind = data["type"]
-    if kind == "FeatureCollection":
-        yield from _rings(data["features"])
-    elif kind == "Feature":
-        yield from _rings(data["geometry"])
-    elif kind == "GeometryCollection":
-        yield from _rings(data["geometries"])
-    elif kind == "Polygon":
-        yield data["coordinates"]
-    elif kind == "MultiPolygon":
-        yield from data["coordinates"]
