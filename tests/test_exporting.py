@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from rasterio.crs import CRS
 from rio_cogeo import cog_validate
+from torch import nn
 
 import everywindow as ew
 from everywindow.errors import InputError
@@ -432,3 +433,28 @@ def test_without_rasterio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     for name in ("m.tif", "m.geojson"):
         with pytest.raises(ew.DependencyError, match=r"everywindow\[geo\]"):
             ew.export(scattered((9, 9)), tmp_path / name, klass=1, threshold=0.0)
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+def test_every_window_as_a_row(tmp_path: Path, axes: int) -> None:
+    scores = torch.randn(2, *(5, 4)[-axes:], generator=torch.Generator().manual_seed(0))
+    scores[:, -1] = torch.nan
+    window, stride, size = (3,) * axes, (2,) * axes, tuple(2 * (n - 1) + 3 for n in scores.shape[1:])
+    m = ew.scan(_flat(axes), torch.zeros(1, *size), window=window, stride=stride)
+    m = replace(m, scores=scores, classes=("a", "b"), activation="softmax")
+    m.save(tmp_path / "m.zarr")
+    for result in (m, tmp_path / "m.zarr"):
+        told = ew.export(result, tmp_path / "m.windows.csv")
+        rows = list(csv.DictReader((tmp_path / "m.windows.csv").read_text().splitlines()))
+        cells = [index for index in np.ndindex(*scores.shape[1:]) if index[0] < scores.shape[1] - 1]
+        assert (told.count, told.of) == (len(rows), "windows")
+        assert [tuple(float(row[f"centre_{axis}"]) for axis in "yx"[-axes:]) for row in rows] == [
+            tuple(2 * at + 1.5 for at in cell) for cell in cells
+        ]
+        expected = scores.softmax(0)[(slice(None), *zip(*cells, strict=True))].T.numpy()
+        found = np.array([[float(row["a"]), float(row["b"])] for row in rows])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def _flat(axes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3**axes, 2)).eval()

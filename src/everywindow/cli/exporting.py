@@ -19,7 +19,7 @@ from everywindow.cli.options import Console, json_option
     required=True,
     metavar="PATH",
     help="FILE.tif: Cloud-Optimized GeoTIFF. FILE.ome.tif: OME-TIFF. FILE.geojson: regions, as QuPath reads them. "
-    "FILE.csv: boxes. FILE.png: the heat map. FILE.npz: the scores. May be repeated.",
+    "FILE.csv: boxes. FILE.windows.csv: every window. FILE.png: the heat map. FILE.npz: the scores. May be repeated.",
 )
 @click.option(
     "--class",

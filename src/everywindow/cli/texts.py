@@ -23,7 +23,7 @@ def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = N
         ("image", _image(m)),
         (
             "windows",
-            f"{_counted(m)} of {_times(m.window)} px at stride {_times(m.stride)}{_scored(m)}",
+            f"{_counted(m)} of {_times(m.window)} {_unit(m)} at stride {_times(m.stride)}{_scored(m)}",
         ),
         (f"mean {unit}", top[0]),
         *(("", line) for line in top[1:]),
@@ -92,7 +92,7 @@ def _computed(m: ScoreMap) -> list[tuple[str, str]]:
         return []
     asked = plan["reason"] == "asked for"
     how = HOW[plan["engine"]] if asked else plan["reason"]
-    ends = [f"sharing ends at {plan['ends']}"] if plan.get("ends") else []
+    ends = [f"sharing ends at layer {plan['ends']}"] if plan.get("ends") else []
     # In a terminal the engine has told its notes already.
     notes = () if sys.stderr.isatty() else plan.get("notes", ())
     lines = [how, *ends, *map(as_options, notes)]
@@ -106,7 +106,12 @@ def _scored(m: ScoreMap) -> str:
 
 def _image(m: ScoreMap) -> str:
     resized = "" if m.scale == 1 else f" (resized by {m.scale:g})"
-    return f"{m.path or 'array'}, {_times(m.image_size)} px{resized}"
+    order = " (rows × columns)" if len(m.image_size) == 2 else ""
+    return f"{m.path or 'array'}, {_times(m.image_size)} {_unit(m)}{order}{resized}"
+
+
+def _unit(m: ScoreMap) -> str:
+    return {1: "samples", 3: "voxels"}.get(len(m.image_size), "px")
 
 
 def _record(found: Detection) -> dict[str, Any]:

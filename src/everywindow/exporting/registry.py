@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from everywindow.errors import InputError
-from everywindow.exporting import geojson, geotiff, ometiff, simple, table
+from everywindow.exporting import geojson, geotiff, ometiff, simple, table, windows
 from everywindow.exporting.record import COORDINATES, Exported, Wanted
 from everywindow.exporting.result import Result, opened
 from everywindow.io import atomic_file
@@ -22,6 +22,7 @@ WRITERS: dict[str, Writer] = {
     ".tif": geotiff.write,
     ".tiff": geotiff.write,
     ".geojson": geojson.write,
+    ".windows.csv": windows.write,
     ".csv": table.write,
     ".png": simple.heat_map,
     ".npz": simple.archive,

@@ -33,10 +33,10 @@ def _header(result: Result) -> list[str]:
 
 
 def _row(result: Result, found: Detection) -> list[str | float]:
-    row: list[str | float] = [found.name, found.probability, found.score, found.windows]
+    row: list[str | float] = [found.name, f"{found.probability:.7g}", f"{found.score:.7g}", found.windows]
     for spacing in [(1.0,) * len(result.counts), *([_spacing(result)] if _spacing(result) else [])]:
         for axis, step in enumerate(spacing):
-            row += [step * found.start[axis], step * found.stop[axis], step * found.centre[axis]]
+            row += [f"{step * each[axis]:.10g}" for each in (found.start, found.stop, found.centre)]
     if _in_world(result):
         (y, x), (a, b, c, d, e, f) = found.centre, result.transform
         row += [a * x + b * y + c, d * x + e * y + f]
