@@ -440,7 +440,7 @@ def test_every_window_as_a_row(tmp_path: Path, axes: int) -> None:
     scores = torch.randn(2, *(5, 4)[-axes:], generator=torch.Generator().manual_seed(0))
     scores[:, -1] = torch.nan
     window, stride, size = (3,) * axes, (2,) * axes, tuple(2 * (n - 1) + 3 for n in scores.shape[1:])
-    m = ew.scan(_flat(axes), torch.zeros(1, *size), window=window, stride=stride)
+    m = ew.scan(ew.Classifier(_flat(axes), window, channels=1), torch.zeros(1, *size), stride=stride)
     m = replace(m, scores=scores, classes=("a", "b"), activation="softmax")
     m.save(tmp_path / "m.zarr")
     for result in (m, tmp_path / "m.zarr"):

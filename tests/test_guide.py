@@ -165,10 +165,3 @@ def test_links_hold_in_the_site() -> None:
     assert relinked("[home](../../README.md)", "docs/guide/p.md", "guide/p.md", place) == "[home](../index.md)"
     out = relinked("[a **b**](../../a.md)", "docs/zh/guide/p.md", "guide/p.md", lambda path: f"<{place(path)}")
     assert out == '<a href="../../a.html">a **b**</a>'
-
-
-def test_the_translated_readme_has_the_same_examples() -> None:
-    """In the same order; what stands in them is run from the English one."""
-    fenced = re.compile(r"^```[a-z]+\n.*?^```$", re.MULTILINE | re.DOTALL)
-    english, chinese = (ROOT / name for name in ("README.md", "docs/zh/README.md"))
-    assert fenced.findall(chinese.read_text(encoding="utf-8")) == fenced.findall(english.read_text(encoding="utf-8"))

@@ -348,8 +348,8 @@ def export(
             by parts, whatever its size.
         to: the file, by whose suffix the format goes. ``.tif``: Cloud-Optimized GeoTIFF, a band per class.
             ``.ome.tif``: OME-TIFF, a channel per class, for volumes too. ``.geojson``: outlines of the regions where
-            a class is likely, as QuPath reads them. ``.csv``: the boxes of a class; ``.windows.csv``: every window. ``.png``: the heat map.
-            ``.npz``: the map itself.
+            a class is likely, as QuPath reads them. ``.csv``: the boxes of a class; ``.windows.csv``: every window.
+            ``.png``: the heat map. ``.npz``: the map itself.
         klass: of ``.geojson``, ``.csv`` and ``.png``: name or index of the class; :meth:`ScoreMap.shown_class` by
             default.
         threshold: of ``.geojson`` and ``.csv``: least probability; without activation the least score.
