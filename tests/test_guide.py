@@ -98,6 +98,14 @@ def test_translated_code_is_the_original(page: Path) -> None:
         assert {one.strip() for one in values.findall(here)} <= {one.strip() for one in values.findall(there)}
 
 
+def test_the_chinese_readme_has_the_examples_of_the_english_one() -> None:
+    fenced = re.compile(r"^```\w+\n.*?^```$", re.MULTILINE | re.DOTALL)
+    chinese, english = (
+        fenced.findall(page.read_text(encoding="utf-8")) for page in (CHINESE.parent / "README.md", ROOT / "README.md")
+    )
+    assert chinese == english
+
+
 PAGE = """It is {{ 2 + 2 }}.
 
 ```python

@@ -54,7 +54,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Run a page of the guide, and lead the links."""
     source, target = _source(page.file, config), page.file.src_uri
-    text = relinked(markdown, source, target, lambda path: _place(path, config))
+    text = relinked(markdown, source, target, lambda path: _place(path, config), "zh" * (_language(config) == "zh"))
     if not target.startswith("guide/"):
         return text
     count = 0
@@ -109,7 +109,7 @@ def _place(path: str, config: MkDocsConfig) -> str:
         return f"source/{path}"
     in_english = FRONT.get(path, path.removeprefix("docs/"))
     if _language(config) == "en":
-        return in_english
+        return f"<{in_english.replace('README', 'index')}" if under(path, "docs/zh") else in_english
     if under(path, "docs/zh"):
         return path.removeprefix("docs/zh/")
     return f"<{in_english}"

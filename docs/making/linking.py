@@ -11,14 +11,15 @@ FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
-def relinked(markdown: str, source: str, target: str, place: Callable[[str], str]) -> str:
+def relinked(markdown: str, source: str, target: str, place: Callable[[str], str], folder: str = "zh") -> str:
     """The Markdown with its relative links led from the checkout's file to the site's.
 
     Args:
         source: the page's path in the checkout, as ``README.md``.
         target: the page's path in the site's sources, as ``index.md``.
         place: takes a path in the checkout, and gives the path in the site's sources; it begins with ``<`` where
-            the page is in the folder of a language, and the link leads out of it, into the site around.
+            the link leads to the other language's pages, which MkDocs does not know.
+        folder: where in the built site the page's language is.
     """
 
     def led(found: re.Match[str]) -> str:
@@ -27,7 +28,7 @@ def relinked(markdown: str, source: str, target: str, place: Callable[[str], str
             return found.group(0)
         there = place(posixpath.normpath(posixpath.join(posixpath.dirname(source), path)))
         if there.startswith("<"):
-            return _out(picture, text, there[1:], anchor or "", target)
+            return _out(picture, text, there[1:], anchor or "", posixpath.join(folder, target))
         away = posixpath.relpath(there, posixpath.dirname(target) or ".")
         return f"{picture}[{text}]({away}{anchor or ''})"
 
@@ -37,7 +38,7 @@ def relinked(markdown: str, source: str, target: str, place: Callable[[str], str
 
 def _out(picture: str, text: str, there: str, anchor: str, target: str) -> str:
     """A link as HTML, for MkDocs knows the pages of one language only; a test follows it in the built site."""
-    away = posixpath.relpath(there, posixpath.dirname(posixpath.join("zh", target)))
+    away = posixpath.relpath(there, posixpath.dirname(target) or ".")
     if picture:
         return f'<img src="{away}" alt="{text}">'
     return f'<a href="{re.sub(r"[.]md$", ".html", away)}{anchor}">{text}</a>'
