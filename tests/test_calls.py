@@ -226,8 +226,19 @@ PRODUCTS = {
     "inner": lambda net, x: torch.inner(net.conv(x).flatten(1), net.kernels.flatten(1)),
     "mv": lambda net, x: torch.stack([net.conv(x).flatten(1).mv(each) for each in net.kernels.flatten(1)], 1),
     "bilinear": lambda net, x: net.pair(net.conv(x).amax((2, 3)), net.conv(x).mean((2, 3))),
-    "cdist": lambda net, x: torch.cdist(net.conv(x).flatten(1), net.kernels.flatten(1)),
+    "cdist": lambda net, x: torch.cdist(
+        net.conv(x).flatten(1), net.kernels.flatten(1), compute_mode="donot_use_mm_for_euclid_dist"
+    ),
 }
+
+
+def test_distances_that_depend_on_how_many_windows_there_are_run_window_by_window() -> None:
+    """Beyond 25 rows ``cdist`` takes a matrix product."""
+    net = Net(lambda net, x: torch.cdist(net.conv(x).flatten(1), net.kernels.flatten(1)), conv=nn.Conv2d(2, 4, 3))
+    net.kernels = nn.Parameter(torch.randn(3, 4, 7, 6))
+    plan = ew.scan(net.double().eval(), torch.zeros(2, 20, 20, dtype=torch.float64), window=(9, 8), stride=1).plan
+    assert (plan.engine, plan.batch) == ("crops", 1)
+    assert "cdist computes in another way" in plan.reason
 
 
 @pytest.mark.parametrize("name", PRODUCTS)

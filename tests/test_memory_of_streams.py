@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -32,3 +33,23 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     with pytest.raises(ew.InputError, match=r"memory: 209,715,200 bytes leave .* beside .*; give at least \d+"):
         ew.stream(classifier(), saved(tmp_path, (40, 40)), tmp_path / "map.zarr", memory="200MiB", progress=False)
     assert os.listdir(tmp_path) == ["image.npy"]
+
+
+def test_what_earlier_scans_keep_is_not_in_the_way(tmp_path: Path) -> None:
+    code = """
+import sys, torch
+import everywindow as ew
+from everywindow.run import resident
+from streams import classifier, saved
+from pathlib import Path
+net = torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 2, 6), torch.nn.Flatten())
+ew.scan(ew.Classifier(net.eval(), 8, channels=1), torch.zeros(1, 2500, 2500), stride=1, progress=False)
+kept = resident()
+home = Path(sys.argv[1])
+ew.stream(classifier(), saved(home, (40, 40)), home / "map.zarr", memory="620MiB", progress=False)
+print(kept)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    ran = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) > 650 << 20  # else nothing is shown

@@ -9,6 +9,9 @@ from everywindow.geometry import Value
 from everywindow.ops.opaque import Opaque, op_name
 from everywindow.ops.rule import Call, NotProved, normal_dim, overloads, per_item, shape_of
 
+NO_PRODUCT = 2
+"""How ``cdist`` calls its mode that takes no matrix product, whatever the number of rows."""
+
 
 class Bilinear(Opaque):
     """Every feature of one input times every feature of the other, with a matrix of weights for each output."""
@@ -59,6 +62,10 @@ class Distances(Opaque):
         super()._check(call, value)
         if len(call.inputs) > 1 or not call.is_constant(call["x2"]):
             raise NotProved("cdist of two computed values may pair the items of the batch")
+        if len(value.layout) == 2 and call["p"] == 2 and call["compute_mode"] != NO_PRODUCT:
+            raise NotProved(
+                "cdist computes in another way where the batch is large, which is off by far more than rounding"
+            )
 
     def macs(self, call: Call) -> int:
         return per_item(call.shape) * shape_of(call["x1"])[-1]

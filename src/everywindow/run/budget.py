@@ -67,6 +67,7 @@ def budget(limit: int) -> Budget:
     Raises:
         InputError: too little is left.
     """
+    give_back()  # what earlier scans keep for the next one is not in the way of this one
     held = resident()
     free = int(limit * (1 - RESERVE)) - held
     if free < LEAST:
