@@ -35,6 +35,7 @@ def test_too_little_memory_is_told(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["image.npy"]
 
 
+@pytest.mark.slow
 def test_what_earlier_scans_keep_is_not_in_the_way(tmp_path: Path) -> None:
     code = """
 import sys, torch
@@ -43,7 +44,7 @@ from everywindow.run import resident
 from streams import classifier, saved
 from pathlib import Path
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 64, 3), torch.nn.ReLU(), torch.nn.Conv2d(64, 2, 6), torch.nn.Flatten())
-ew.scan(ew.Classifier(net.eval(), 8, channels=1), torch.zeros(1, 2500, 2500), stride=1, progress=False)
+ew.scan(ew.Classifier(net.eval(), 8, channels=1), torch.zeros(1, 3000, 3000), stride=1, progress=False)
 kept = resident()
 home = Path(sys.argv[1])
 ew.stream(classifier(), saved(home, (40, 40)), home / "map.zarr", memory="620MiB", progress=False)
