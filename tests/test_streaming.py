@@ -217,3 +217,11 @@ def test_many_small_tiles_are_warned_of(tmp_path: Path) -> None:
         UserWarning, match=r"tile: 729 tiles of 2×2 windows, where memory allows 1: each is begun by itself"
     ):
         ew.stream(classifier(), image, tmp_path / "map.zarr", stride=1, tile=2, progress=False)
+
+
+def test_a_region_beyond_the_image_is_cut_with_a_warning(tmp_path: Path) -> None:
+    image, known = saved(tmp_path, (30, 20)), classifier()
+    with pytest.warns(UserWarning, match=r"roi: reaches beyond the image, which is 0:30,0:20, and ends there"):
+        cut = ew.stream(known, image, tmp_path / "cut.zarr", roi=[(10, 1000), (0, 20)], progress=False)
+    there = ew.stream(known, image, tmp_path / "there.zarr", roi=[(10, 30), (0, 20)], progress=False)
+    check_same(ew.ScoreMap.load(cut.path), ew.ScoreMap.load(there.path))

@@ -31,7 +31,8 @@ def map_text(m: ScoreMap, peak: Detection, boxes: Sequence[Detection] | None = N
         *_boxes(unit, boxes),
         ("mode", f"{m.mode}: {m.verdict.summary()}"),
         *_computed(m),
-        ("time", f"{m.seconds:.2f} s"),
+        # Results that are written tile by tile do not hold it.
+        *([("time", f"{m.seconds:.2f} s")] if m.seconds else []),
     ]
     return _table(lines)
 

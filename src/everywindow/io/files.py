@@ -210,7 +210,8 @@ def _colours(file: Path, page: Any) -> int:
 
 def _pixels(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        warnings.warn(f"{what}: has several frames, the first is read", UserWarning, stacklevel=2)
+        rest = "as an image of any size (--out NAME.zarr) slides are read by level, and pages as a volume"
+        warnings.warn(f"{what}: has several frames, the first is read; {rest}", UserWarning, stacklevel=2)
     if image.has_transparency_data:
         warnings.warn(f"{what}: transparency is dropped", UserWarning, stacklevel=2)
     source = image.format

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,7 @@ def asked_for(known: Classifier, prepared: Prepared, task: Task, scene: Scene, w
 
 def settled(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wanted: Wanted, record: Record) -> Job:
     """Choose the tiles, and how the engine works on them."""
+    _warn_of_clipped(task.view["roi"], scene)
     grid = scene.grid(known.window, task.stride)
     shares = budget(task.memory)
     reading, computing = scene.region.bytes_per_pixel, known.channels * prepared.dtype.itemsize
@@ -120,6 +121,13 @@ def settled(known: Classifier, prepared: Prepared, task: Task, scene: Scene, wan
     sample = _sample(grid, Tiling(grid.counts, shape), scene, wanted)
     settings = settle(prepared, known.window, task.stride, task.mode, task.output, values, sample)
     return Job.of({**record, "tile": shape, "settings": dataclasses.asdict(settings)})
+
+
+def _warn_of_clipped(roi: Sequence[Sequence[float]] | None, scene: Scene) -> None:
+    size = scene.source.levels[0].size
+    if roi is not None and any(start < 0 or stop > n for (start, stop), n in zip(roi, size, strict=True)):
+        whole = ",".join(f"0:{n}" for n in size)
+        warnings.warn(f"roi: reaches beyond the image, which is {whole}, and ends there", UserWarning, stacklevel=2)
 
 
 def _warn_of_small(asked: Tiling, allowed: Tiling) -> None:
