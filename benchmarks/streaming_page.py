@@ -118,7 +118,7 @@ def section(files: Sequence[Kept[FileRow]], loaders: Sequence[Kept[LoaderRow]]) 
         "",
         "**difference**: the largest between both sides' scores, relative to the scores' spread between windows.",
         "",
-        "Made by `make streaming`, here in one thread of torch: `python -m benchmarks.streaming --threads 1`;",
+        "Made by `make streaming` (`--threads 1` for one thread of torch);",
         "one row by `python -m benchmarks.streaming --only file-small --out docs/benchmarks.md`.",
         *(f"{each}." for each in conditions),
     ]
