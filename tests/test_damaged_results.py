@@ -104,3 +104,25 @@ def test_a_map_that_is_not_finished_says_so(run: Callable[..., ew.Streamed], tmp
     file.write_text("\n".join([lines[0], json.dumps(failed), *lines[2:]]) + "\n")
     with pytest.warns(UserWarning, match="1 of its 4 tiles failed; their scores are NaN"):
         ew.ScoreMap.load(result)
+
+
+def test_an_image_that_is_written_to_meanwhile_gives_no_finished_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = saved(tmp_path, (40, 40))
+    from everywindow.run import pipeline
+
+    read = pipeline._read
+
+    def meanwhile(opened: Any, number: int) -> Any:
+        if number == 2:
+            content = image.read_bytes()
+            image.write_bytes(content[:-8] + bytes(8))
+        return read(opened, number)
+
+    monkeypatch.setattr(pipeline, "_read", meanwhile)
+    with pytest.raises(InputError, match="was written to while it was scanned"):
+        ew.stream(classifier(), image, tmp_path / "map.zarr", stride=2, tile=9, progress=False)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="is of another run"):
+        ew.stream(classifier(), image, tmp_path / "map.zarr", stride=2, tile=9, progress=False, resume=True)

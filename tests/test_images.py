@@ -16,6 +16,7 @@ import torch
 
 from everywindow.errors import InputError
 from everywindow.io import atomic_path, read_image, read_picture
+from everywindow.io.files import read_file
 
 GRAY = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 RGB = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3) * 14
@@ -506,3 +507,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         atomic_path(tmp_path / "file" / "map") as scratch,
     ):
         scratch.touch()
+
+
+def test_sixteen_bits_in_which_white_is_0(tmp_path: Path) -> None:
+    values = np.array([[0, 1000], [60000, 65535]], np.uint16)
+    tifffile.imwrite(tmp_path / "negative.tif", values, photometric="miniswhite")
+    np.testing.assert_array_equal(read_file(tmp_path / "negative.tif", channels=1, ndim=2), 65535 - values)

@@ -10,8 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
+from torch import nn
 
+import everywindow as ew
 from everywindow.errors import InputError
 from everywindow.io import ngff
 
@@ -203,3 +206,24 @@ def test_nothing_scored_takes_no_file_and_stays_nan(tmp_path: Path) -> None:
     ngff.Store.open(path, writable=True).write(((0, 4),), np.full((2, 4), np.nan, np.float32))
     assert not list(path.rglob("c"))
     assert np.isnan(ngff.Store.open(path).scores[:]).all()
+
+
+def test_a_result_lies_where_its_ome_zarr_image_lies(tmp_path: Path) -> None:
+    group = zarr.open_group(tmp_path / "image.zarr", mode="w", zarr_format=3)
+    group.create_array("0", data=np.zeros((40, 30), np.uint8), chunks=(20, 20))
+    steps = [{"type": "scale", "scale": [0.5, 0.25]}, {"type": "translation", "translation": [100.0, 200.0]}]
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    shared = [{"type": "scale", "scale": [2.0, 2.0]}, {"type": "translation", "translation": [1.0, 2.0]}]
+    scales = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{**scales, "coordinateTransformations": shared}]}
+    net = nn.Sequential(nn.Conv2d(1, 2, 5), nn.Flatten()).eval()
+    clf = ew.Classifier(net, window=5, mean=[0.5], std=[0.25])
+    ew.stream(clf, tmp_path / "image.zarr", tmp_path / "map.zarr", stride=3, progress=False)
+    told = zarr.open_group(tmp_path / "map.zarr", mode="r").attrs["ome"]["multiscales"][0]["datasets"][0]  # type: ignore[index,call-overload]
+    scale, shift = (step[step["type"]] for step in told["coordinateTransformations"])
+    assert scale[1:] == [3.0, 1.5]
+    assert shift[1:] == [201 + 1.0 * 2, 402 + 0.5 * 2]  # the middle of the first window is pixel 2
+    ew.export(tmp_path / "map.zarr", tmp_path / "map.ome.tif")
+    with tifffile.TiffFile(tmp_path / "map.ome.tif") as file:
+        assert 'PositionY="203.0"' in str(file.ome_metadata)
+        assert 'PositionX="403.0"' in str(file.ome_metadata)

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import zarr
 
-from everywindow.io import Box, Source, open_source
+from everywindow.io import Box, Source, open_source, region_of
 from everywindow.io.files import read_file
 from everywindow.io.reading import library
 from source_files import MAKERS, PYRAMID, SMOOTH, TILED, Made, nibabel, rasterio
@@ -322,3 +322,20 @@ def test_opening_and_reading_a_box_is_lazy(tmp_path: Path, kind: str) -> None:
     tracemalloc.stop()
     source.close()
     assert peak < 1e7
+
+
+def test_no_data_in_one_band_of_floats_is_no_brightness(tmp_path: Path) -> None:
+    values = np.full((2, 8, 8), 5, np.float32)
+    values[0, 3, 4] = -9999
+    about = {"driver": "GTiff", "height": 8, "width": 8, "count": 2, "dtype": "float32", "nodata": -9999}
+    with rasterio.open(
+        tmp_path / "x.tif", "w", crs="EPSG:32618", transform=rasterio.Affine(2, 0, 0, 0, -2, 0), **about
+    ) as file:
+        file.write(values)
+    source = open_source(tmp_path / "x.tif", 2, 2)
+    try:
+        found = region_of(source, channels=2, raw=True).read(((0, 8), (0, 8)))
+    finally:
+        source.close()
+    assert found.min() == 0
+    assert (found == 5).sum() == 2 * 63

@@ -6,7 +6,7 @@ from everywindow.io.files import is_image_name, read_file, read_picture, turn_of
 from everywindow.io.folder import image_files
 from everywindow.io.image import Image, read_image
 from everywindow.io.ngff import Store, add_levels, create, is_store, place_of, remove_partial
-from everywindow.io.opening import identity, is_image_folder, open_source, scannable_files
+from everywindow.io.opening import identity, is_image_folder, open_source, scannable_files, stamp
 from everywindow.io.reading import library
 from everywindow.io.region import Region, region_of
 from everywindow.io.source import ArraySource, Box, Level, Placement, Source, box_bytes, spans
@@ -43,5 +43,6 @@ __all__ = [
     "remove_partial",
     "scannable_files",
     "spans",
+    "stamp",
     "turn_of",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE as BITS_PER_SAMPLE
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from everywindow.errors import InputError
 from everywindow.io.arrays import grey
@@ -220,10 +220,16 @@ def _pixels(image: PIL.Image.Image, channels: int, what: str) -> np.ndarray:
     if upright.mode == "I" and source not in WIDE_FORMATS:
         raise InputError(what, "32-bit integers have no agreed range", "convert to 8 or 16 bits, or give an array")
     if upright.mode in ("I", *SIXTEEN_BIT):
-        return _with_channels(np.asarray(upright).astype(np.uint16), channels)
+        values = np.asarray(upright).astype(np.uint16)
+        return _with_channels(65535 - values if _is_negative(image) else values, channels)
     if upright.mode == "F":
         return _with_channels(np.asarray(upright), channels)
     return np.array(_opaque(upright).convert(MODES[channels]))
+
+
+def _is_negative(image: PIL.Image.Image) -> bool:
+    """A TIFF in which white is 0: of 16 bits Pillow leaves it so, of 8 it does not."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
 
 
 def _opaque(image: PIL.Image.Image) -> PIL.Image.Image:

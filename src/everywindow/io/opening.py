@@ -65,6 +65,16 @@ def identity(path: str | os.PathLike[str]) -> dict[str, str | int]:
     return {"size": size, "sha256": digest.hexdigest()}
 
 
+def stamp(path: str | os.PathLike[str]) -> tuple[tuple[str, int, int, int], ...]:
+    """What changes when an image's files are written to: names, sizes, times and places on the disk.
+
+    Raises:
+        InputError: no such file.
+    """
+    facts = [(name, file.stat()) for name, file in _files(Path(path))]
+    return tuple((name, one.st_size, one.st_mtime_ns, one.st_ino) for name, one in facts)
+
+
 def is_image_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a folder is itself an image, as zarr and OME-Zarr are."""
     given = Path(path)

@@ -39,6 +39,7 @@ class Placement:
         crs: coordinate reference system as WKT, of a georeferenced image.
         transform: ``(a, b, c, d, e, f)`` from level-0 column and row, counted at pixels' corners, to that system:
             ``x = a*column + b*row + c``, ``y = d*column + e*row + f``.
+        offset: where the centre of the first level-0 pixel lies per axis, in ``unit``; None for 0.
     """
 
     spacing: tuple[float, ...] | None = None
@@ -46,6 +47,7 @@ class Placement:
     bounds: Box | None = None
     crs: str | None = None
     transform: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
 
 
 class Source(Protocol):

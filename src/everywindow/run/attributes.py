@@ -50,6 +50,7 @@ def attributes(
             "level_size": list(source.levels[region.level].size),
             "spacing": None if placement.spacing is None else list(placement.spacing),
             "unit": placement.unit,
+            "offset": None if placement.offset is None else list(placement.offset),
             "crs": placement.crs,
             "transform": None if placement.transform is None else list(placement.transform),
             "bounds": None if placement.bounds is None else [list(span) for span in placement.bounds],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
@@ -11,7 +12,7 @@ from pathlib import Path
 from everywindow.engines import Plan, Prepared, share_pages
 from everywindow.errors import InputError, StoppedError
 from everywindow.geometry import Verdict
-from everywindow.io import Store, add_levels, remove_partial
+from everywindow.io import Store, add_levels, remove_partial, stamp
 from everywindow.models import Classifier, warn_if_unknown
 from everywindow.run.begin import asked_for, check_place, make, settled, taken_up
 from everywindow.run.executors import Executor, Serial
@@ -76,6 +77,7 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
     share_pages()
     with interruptible(str(task.out)), ExitStack() as stack:
         check_place(task.out)
+        before_reading = stamp(task.image)
         scene = stack.enter_context(opened_scene(task.image, known, task.view))
         wanted = wanted_of(task.mask, scene, known.window, task.stride)
         if scene.region.counted:
@@ -95,8 +97,24 @@ def stream(known: Classifier, prepared: Prepared, task: Task) -> Streamed:
             executor = Serial(opened(job, task.out, engine, known, scene, wanted, task.memory))
             _work(executor, manifest, job, task)
             add_levels(task.out)
+            _check_unchanged(task, before_reading)
             manifest.finish()
         return _streamed(job, manifest, plan, engine.verdict, task, before, time.perf_counter() - started)
+
+
+def _check_unchanged(task: Task, before: Sequence[object]) -> None:
+    """Of an image that was written to meanwhile the map is of no use: parts of it are of another image.
+
+    Raises:
+        InputError: it was.
+    """
+    try:
+        same = stamp(task.image) == before
+    except (InputError, OSError):
+        same = False
+    if not same:
+        why = "was written to while it was scanned: parts of the map are of other pixels"
+        raise InputError(task.image, why, "scan it again when it is whole, with --overwrite")
 
 
 def _manifest(stack: ExitStack, job: Job, task: Task, begun: bool) -> Manifest:

@@ -115,11 +115,14 @@ class RasterSource:
         return bands_last
 
     def valid(self, box: Box, level: int = 0) -> np.ndarray | None:
-        """Where some band holds data."""
+        """Where some band holds data; of floats and signed integers, where all do: what stands there else is no brightness."""
         if not self._masked:
             return None
+        dataset, window = self._datasets[level], self._window(box)
         with reading(self.path, box, level), self._environment():
-            valid: np.ndarray = self._datasets[level].dataset_mask(window=self._window(box)) > 0
+            valid: np.ndarray = dataset.dataset_mask(window=window) > 0
+            if self.dtype.kind in "fi":
+                valid &= (dataset.read_masks(self._bands, window=window) > 0).all(0)
         return None if valid.all() else valid
 
     def close(self) -> None:

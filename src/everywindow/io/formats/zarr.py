@@ -88,7 +88,8 @@ def _image(path: Path, group: Any, axes: int) -> Source:
         )
     bands = arrays[0].shape[roles.index(CHANNEL)] if CHANNEL in roles else 1
     unit = _unit(scales["axes"], roles)
-    placement = Placement(spacing=factors[0] if unit else None, unit=unit)
+    offset = _offset(scales, scales["datasets"][0], roles) if unit else None
+    placement = Placement(spacing=factors[0] if unit else None, unit=unit, offset=offset)
     return SlicedSource(str(path), "ome-zarr", arrays, roles, levels, bands, native(arrays[0].dtype), placement)
 
 
@@ -111,6 +112,19 @@ def _scale(scales: Mapping[str, Any], dataset: Mapping[str, Any], roles: Sequenc
             if step.get("type") == "scale":
                 factors = [a * float(b) for a, b in zip(factors, step["scale"], strict=True)]
     return tuple(factors[roles.index(axis)] for axis in range(max(roles) + 1))
+
+
+def _offset(scales: Mapping[str, Any], dataset: Mapping[str, Any], roles: Sequence[int]) -> tuple[float, ...] | None:
+    """Where the first pixel's centre lies, by the transformations of the level and of all; None where that is 0."""
+    found = [0.0] * len(roles)
+    for owner in (dataset, scales):
+        for step in owner.get("coordinateTransformations", ()):
+            if step.get("type") == "scale":
+                found = [a * float(b) for a, b in zip(found, step["scale"], strict=True)]
+            elif step.get("type") == "translation":
+                found = [a + float(b) for a, b in zip(found, step["translation"], strict=True)]
+    spatial = tuple(found[roles.index(axis)] for axis in range(max(roles) + 1))
+    return spatial if any(spatial) else None
 
 
 def _unit(axes: Sequence[Any], roles: Sequence[int]) -> str | None:
