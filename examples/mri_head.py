@@ -6,9 +6,10 @@
 The volume is nibabel's someones_anatomy.nii.gz, 57×67×56 voxels of 2.75 mm.
 
 The labels are weak: no anatomist drew them. Otsu's two thresholds split the volume's brightness, after a median over
-3×3×3 voxels, in three: "dark" (air, bone and fluid), "medium" (mostly grey matter, and part of the skin) and "bright"
-(mostly white matter, and fat); a window has the class of its middle. So the network learns to imitate thresholds, and
-the accuracy tells how well it does that, in the last third along the second axis; learned is from the rest.
+3×3×3 voxels, in three: "dark" (air, bone and the midst of fluid), "medium" (skin, the rim of fluid and of grey matter)
+and "bright" (nearly all of the brain, grey matter too, and fat); a window has the class of its middle. So the network
+learns to imitate thresholds, and the accuracy tells how well it does that, in the last third along the second axis;
+learned is from the rest.
 
 Values are taken as they are in the file, in its own units: a scan does not scale those of NIfTI. So mean and deviation
 of the classifier are 0 and 1, and the network begins by normalising.

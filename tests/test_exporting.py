@@ -424,6 +424,7 @@ def test_info_says_how_many_windows_were_scored(tmp_path: Path, capsys: pytest.C
     assert main(["info", str(tmp_path / "m.zarr")]) == 0
     assert "400 (20×20)" in (told := capsys.readouterr().out)
     assert "375 of them scored" in told
+    assert "time:" not in told  # it is not known
 
 
 def test_without_rasterio_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
