@@ -115,7 +115,7 @@ class RasterSource:
         return bands_last
 
     def valid(self, box: Box, level: int = 0) -> np.ndarray | None:
-        """Where some band holds data; of floats and signed integers, where all do: what stands there else is no brightness."""
+        """Where some band holds data; of floats and signed integers, where all do: else -9999 would be a brightness."""
         if not self._masked:
             return None
         dataset, window = self._datasets[level], self._window(box)
