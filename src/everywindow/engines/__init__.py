@@ -4,7 +4,7 @@ from everywindow.engines.advice import Advice, advice
 from everywindow.engines.crops import first_batch
 from everywindow.engines.given import window_scores
 from everywindow.engines.memory import free_bytes, memory_limit
-from everywindow.engines.pages import Kept, give_back, share_pages
+from everywindow.engines.pages import give_back, share_pages
 from everywindow.engines.plan import Plan
 from everywindow.engines.predicted import predicted_seconds, windows_of
 from everywindow.engines.prepare import Prepared, default_stride, for_output, network_of, prepare
@@ -17,7 +17,6 @@ from everywindow.engines.tile import TileEngine
 __all__ = [
     "MODES",
     "Advice",
-    "Kept",
     "ModeCost",
     "Plan",
     "Prepared",

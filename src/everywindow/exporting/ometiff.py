@@ -48,11 +48,10 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
 
 
 def _metadata(result: Result, probabilities: bool) -> dict[str, Any]:
-    spacing, unit = result.source.get("spacing"), UNITS.get(result.source.get("unit") or "")
-    known = spacing is not None and unit is not None
-    sizes, first = result.place.ngff(spacing if known and spacing is not None else (1.0,) * len(result.counts))
-    if known and result.source.get("offset"):
-        first = tuple(a + b for a, b in zip(first, result.source["offset"], strict=True))
+    unit = UNITS.get(result.unit)
+    known = bool(result.spacing) and unit is not None
+    spacing, offset = (result.spacing, result.source.get("offset")) if known else ((1.0,) * len(result.counts), None)
+    sizes, first = result.place.ngff(spacing, offset)
     planes = len(result.classes) * int(np.prod(result.counts[:-2]))
     told: dict[str, Any] = {
         "axes": "C" + "".join(result.axes).upper(),

@@ -54,6 +54,16 @@ class Result:
         return NAMES[-len(self.counts) :]
 
     @property
+    def spacing(self) -> tuple[float, ...]:
+        """Extent of a level-0 pixel per axis, in :attr:`unit`; empty where it is not known."""
+        return tuple(self.source.get("spacing") or ())
+
+    @property
+    def unit(self) -> str:
+        """Of the spacing."""
+        return self.source.get("unit") or "unit"
+
+    @property
     def transform(self) -> Affine:
         """From level-0 column and row to the world; to pixels where there is none."""
         told = self.source.get("transform")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from pathlib import Path
 
 from everywindow.exporting.record import Exported, Wanted
@@ -25,7 +24,7 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
 
 def _header(result: Result) -> list[str]:
     names = ["class", "probability", "score", "windows"]
-    units = ["", *([f"_{_unit(result)}"] if _spacing(result) else [])]
+    units = ["", *([f"_{result.unit}"] if result.spacing else [])]
     for unit in units:
         for axis in result.axes:
             names += [f"start_{axis}{unit}", f"stop_{axis}{unit}", f"centre_{axis}{unit}"]
@@ -34,22 +33,13 @@ def _header(result: Result) -> list[str]:
 
 def _row(result: Result, found: Detection) -> list[str | float]:
     row: list[str | float] = [found.name, f"{found.probability:.7g}", f"{found.score:.7g}", found.windows]
-    for spacing in [(1.0,) * len(result.counts), *([_spacing(result)] if _spacing(result) else [])]:
+    for spacing in [(1.0,) * len(result.counts), *([result.spacing] if result.spacing else [])]:
         for axis, step in enumerate(spacing):
             row += [f"{step * each[axis]:.10g}" for each in (found.start, found.stop, found.centre)]
     if _in_world(result):
         (y, x), (a, b, c, d, e, f) = found.centre, result.transform
         row += [a * x + b * y + c, d * x + e * y + f]
     return row
-
-
-def _spacing(result: Result) -> Sequence[float]:
-    """Empty where it is not known."""
-    return tuple(result.source.get("spacing") or ())
-
-
-def _unit(result: Result) -> str:
-    return result.source.get("unit") or "unit"
 
 
 def _in_world(result: Result) -> bool:

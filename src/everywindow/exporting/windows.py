@@ -32,8 +32,7 @@ def write(result: Result, path: Path, wanted: Wanted) -> Exported:
 
 
 def _places(result: Result) -> list[str]:
-    unit = f"_{result.source.get('unit') or 'unit'}"
-    units = ["", *([unit] if result.source.get("spacing") else [])]
+    units = ["", *([f"_{result.unit}"] if result.spacing else [])]
     return [f"centre_{axis}{each}" for each in units for axis in result.axes]
 
 
@@ -47,9 +46,9 @@ def _bands(result: Result) -> Iterator[tuple[tuple[int, int], ...]]:
 def _rows(result: Result, windows: tuple[tuple[int, int], ...]) -> Iterator[list[Any]]:
     scores = torch.from_numpy(result.read(windows))
     values = activated(scores.float() if scores.dtype.itemsize < 4 else scores, result.activation).numpy()
-    spacing = result.source.get("spacing")
     for index in zip(*np.nonzero(~np.isnan(values[0])), strict=True):
         cell = tuple(int(n) + first for n, (first, _) in zip(index, windows, strict=True))
         centre = result.place.centre(cell)
-        places = [*centre, *([step * at for step, at in zip(spacing, centre, strict=True)] if spacing else [])]
+        in_unit = [step * at for step, at in zip(result.spacing, centre, strict=True)] if result.spacing else []
+        places = [*centre, *in_unit]
         yield [*(f"{at:.10g}" for at in places), *(f"{value:.{DIGITS}g}" for value in values[(slice(None), *index)])]

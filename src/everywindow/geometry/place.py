@@ -66,8 +66,14 @@ class Place:
         (step_y, step_x), (y, x) = self.cell(), self.first_edge()
         return a * step_x, b * step_y, a * x + b * y + c, d * step_x, e * step_y, d * x + e * y + f
 
-    def ngff(self, spacing: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Scale and translation as OME-NGFF has them: the centre of the level-0 image's first pixel lies at 0."""
+    def ngff(
+        self, spacing: Sequence[float], offset: Sequence[float] | None = None
+    ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Scale and translation as OME-NGFF has them.
+
+        ``offset`` is where the centre of the level-0 image's first pixel lies; at 0 if nothing is told.
+        """
         scale = tuple(p * step for p, step in zip(spacing, self.cell(), strict=True))
         first = self.centre((0,) * len(self.window))
-        return scale, tuple(p * (c - 0.5) for p, c in zip(spacing, first, strict=True))
+        zero = offset or (0.0,) * len(first)
+        return scale, tuple(o + p * (c - 0.5) for o, p, c in zip(zero, spacing, first, strict=True))

@@ -348,8 +348,7 @@ def _ome(
 ) -> dict[str, Any]:
     place, source = place_of(attributes), attributes.get("source") or {}
     spacing, unit = source.get("spacing"), source.get("unit")
-    scale, shift = place.ngff(spacing or (1.0,) * len(counts))
-    shift = tuple(a + b for a, b in zip(shift, source.get("offset") or (0.0,) * len(counts), strict=True))
+    scale, shift = place.ngff(spacing or (1.0,) * len(counts), source.get("offset"))
     of_unit = {"unit": unit} if spacing and unit else {}
     names = AXES[-max(2, len(counts)) :]
     axes: list[dict[str, str]] = [{"name": name, "type": "space", **of_unit} for name in names]

@@ -79,7 +79,7 @@ def _image(path: Path, group: Any, axes: int) -> Source:
     names = tuple(_name(axis) for axis in scales["axes"])
     arrays = tuple(group[dataset["path"]] for dataset in scales["datasets"])
     roles = roles_of(names, arrays[0].shape, axes, str(path))
-    factors = [_scale(scales, dataset, roles) for dataset in scales["datasets"]]
+    factors, places = zip(*(_placed(scales, dataset, roles) for dataset in scales["datasets"]), strict=True)
     levels = levels_by_size([sizes(array.shape, roles) for array in arrays])
     if len(set(factors)) == len(arrays):  # else there are none: versions before 0.4 do not ask for them
         levels = tuple(
@@ -88,8 +88,8 @@ def _image(path: Path, group: Any, axes: int) -> Source:
         )
     bands = arrays[0].shape[roles.index(CHANNEL)] if CHANNEL in roles else 1
     unit = _unit(scales["axes"], roles)
-    offset = _offset(scales, scales["datasets"][0], roles) if unit else None
-    placement = Placement(spacing=factors[0] if unit else None, unit=unit, offset=offset)
+    offset = places[0] if any(places[0]) else None
+    placement = Placement(spacing=factors[0], unit=unit, offset=offset) if unit else Placement()
     return SlicedSource(str(path), "ome-zarr", arrays, roles, levels, bands, native(arrays[0].dtype), placement)
 
 
@@ -104,27 +104,24 @@ def _name(axis: Any) -> str:
     return str(axis["name"] if isinstance(axis, Mapping) else axis).lower()
 
 
-def _scale(scales: Mapping[str, Any], dataset: Mapping[str, Any], roles: Sequence[int]) -> tuple[float, ...]:
-    """Extent of a pixel per spatial axis, from the level's transformation and the one that all levels share."""
-    factors = [1.0] * len(roles)
+def _placed(
+    scales: Mapping[str, Any], dataset: Mapping[str, Any], roles: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Extent of a pixel, and where the first one's centre lies, per spatial axis.
+
+    By the transformations of the level, then those that all levels share.
+    """
+    factors, place = [1.0] * len(roles), [0.0] * len(roles)
     for owner in (dataset, scales):
         for step in owner.get("coordinateTransformations", ()):
             if step.get("type") == "scale":
-                factors = [a * float(b) for a, b in zip(factors, step["scale"], strict=True)]
-    return tuple(factors[roles.index(axis)] for axis in range(max(roles) + 1))
-
-
-def _offset(scales: Mapping[str, Any], dataset: Mapping[str, Any], roles: Sequence[int]) -> tuple[float, ...] | None:
-    """Where the first pixel's centre lies, by the transformations of the level and of all; None where that is 0."""
-    found = [0.0] * len(roles)
-    for owner in (dataset, scales):
-        for step in owner.get("coordinateTransformations", ()):
-            if step.get("type") == "scale":
-                found = [a * float(b) for a, b in zip(found, step["scale"], strict=True)]
+                factors, place = (
+                    [a * float(b) for a, b in zip(each, step["scale"], strict=True)] for each in (factors, place)
+                )
             elif step.get("type") == "translation":
-                found = [a + float(b) for a, b in zip(found, step["translation"], strict=True)]
-    spatial = tuple(found[roles.index(axis)] for axis in range(max(roles) + 1))
-    return spatial if any(spatial) else None
+                place = [a + float(b) for a, b in zip(place, step["translation"], strict=True)]
+    spatial = [roles.index(axis) for axis in range(max(roles) + 1)]
+    return tuple(factors[n] for n in spatial), tuple(place[n] for n in spatial)
 
 
 def _unit(axes: Sequence[Any], roles: Sequence[int]) -> str | None:
